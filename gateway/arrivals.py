@@ -1,0 +1,105 @@
+"""What arrives from the broker, sorted before it enters the mailbox.
+
+Answers for: telling the broker's own statistics from messages, and a second copy of a message
+from a new one. Does not: know paho. Runs on the broker's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from gateway.mailbox import Connected, Delivery, Mailbox
+from gateway.metrics import Metrics
+from store.message import Message, text_or_bytes
+from store.topics import TopicFilter
+
+SYS_PREFIX = "$SYS/"
+# mosquitto has some sixty; a hostile broker may not fill the memory with them.
+MAX_SYS_TOPICS = 500
+
+
+class Arrivals:
+    """The door through which every message enters. Broker's thread only, but for `broker_says`.
+
+    `wanted` is replaced as a whole by the event loop when the subscriptions change.
+    """
+
+    def __init__(self, mailbox: Mailbox, metrics: Metrics, now_us: Callable[[], int]) -> None:
+        self._mailbox = mailbox
+        self._metrics = metrics
+        self._now_us = now_us
+        self._connection = 0
+        self._resumed = False
+        self._last: tuple[str, bytes] = ("", b"")
+        self._copies: set[int] = set()
+        self.overflowed = False
+        """The mailbox was full: nothing more enters from this connection."""
+        self.broker_says: dict[str, str] = {}
+        self.wanted = TopicFilter(())
+
+    def begin(self, connection: int, session_present: bool) -> None:
+        """A new connection to the broker is up."""
+        self._connection = connection
+        self._resumed = session_present
+        self._copies = set()
+        self.overflowed = False
+        self._mailbox.put(Connected(connection, session_present))
+
+    def put(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int,
+        retain: bool,
+        dup: bool,
+        packet_id: int,
+        subscription_ids: Sequence[int],
+        properties: str | None,
+    ) -> None:
+        """Take one delivery. It enters the mailbox, or is counted where it does not."""
+        if topic.startswith(SYS_PREFIX):
+            if len(self.broker_says) < MAX_SYS_TOPICS or topic in self.broker_says:
+                self.broker_says[topic] = payload.decode("utf-8", "replace")
+            if not self.wanted.matches(topic):
+                return
+        self._metrics.received_total += 1
+        message = Message(
+            topic,
+            text_or_bytes(payload),
+            self._now_us(),
+            qos,
+            retain,
+            properties,
+            packet_id if qos else None,
+        )
+        delivery = Delivery(
+            message,
+            self._connection,
+            dup and self._resumed,
+            bool(subscription_ids) and self._is_copy(topic, payload, subscription_ids),
+        )
+        if self.overflowed or not self._mailbox.put(delivery):
+            # Not acknowledged: a persistent session delivers QoS 1 again. QoS 0 is lost.
+            self.overflowed = True
+            self._metrics.dropped[
+                "mailbox_full_qos0" if not qos else "mailbox_full_unacknowledged"
+            ] += 1
+
+    def failed(self) -> None:
+        """A delivery could not be taken in at all."""
+        self._metrics.failures["on_message"] += 1
+
+    def _is_copy(self, topic: str, payload: bytes, subscription_ids: Sequence[int]) -> bool:
+        """Whether this is one more copy of the message before it, for another subscription.
+
+        A broker sends the copies for overlapping subscriptions one after the other, each with
+        another identifier; the same identifier again is a new message.
+        """
+        same = self._last == (topic, payload) and self._copies.isdisjoint(subscription_ids)
+        if same:
+            self._copies.update(subscription_ids)
+        else:
+            self._last = (topic, payload)
+            self._copies = set(subscription_ids)
+        return same

@@ -1,0 +1,314 @@
+"""The paho side of the link: a client for each connection, and what it tells us.
+
+Answers for: the MQTT version, clean or resumed sessions, the last will, and handing news to the
+event loop in bursts. Does not: wait for answers (broker.py) or decide when to reconnect (link.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from paho.mqtt.client import (
+    MQTT_CLEAN_START_FIRST_ONLY,
+    Client,
+    ConnectFlags,
+    DisconnectFlags,
+    MQTTMessage,
+    MQTTv5,
+    MQTTv311,
+)
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from gateway.arrivals import Arrivals
+from gateway.broker.buffered_socket import BufferedSocket
+from gateway.broker.errors import BrokerAway
+from gateway.broker.link import Link
+from gateway.broker.properties import read_properties
+from gateway.mailbox import Mailbox
+
+log = logging.getLogger(__name__)
+
+# More than this at once, and mosquitto silently drops part of a burst of QoS 2 (measured).
+MAX_IN_FLIGHT = 20
+# Another client took our session: two gateways with one client id throw each other out for ever.
+SESSION_TAKEN_OVER = 142
+TAKEN_OVER_DELAY_S = 60.0
+# A session outlives a cut in the LAN by this long, unless it is to outlive the process as well.
+SESSION_EXPIRY_S = 3_600
+NEVER_EXPIRES = 0xFFFF_FFFF
+STARTING_CLEAN = "starting a clean session"
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSettings:
+    """Where the broker is and who we are there. `protocol` is `5`, `3.1.1`, or `auto`: 5 first,
+    3.1.1 when refused."""
+
+    host: str
+    port: int
+    client_id: str
+    username: str = ""
+    password: str = ""
+    keepalive_s: int = 60
+    clean_session: bool = True
+    protocol: str = "auto"
+    publish_timeout_s: float = 10
+    status_topic: str = ""
+    tls: ssl.SSLContext | None = None
+
+
+class News(Protocol):
+    """What a session tells, each called on the event loop."""
+
+    def on_connected(self, connection: int, protocol: str, max_packet_bytes: int | None) -> None:
+        """There is a connection."""
+
+    def on_disconnected(self, why: str) -> None:
+        """There is none, or an attempt failed."""
+
+    def on_published(self, packet_id: int, reason: ReasonCode) -> None:
+        """The broker answered a PUBLISH, or one of QoS 0 has left."""
+
+    def on_answered(self, packet_id: int, reasons: list[ReasonCode]) -> None:
+        """The broker answered a SUBSCRIBE or UNSUBSCRIBE."""
+
+
+class BufferedClient(Client):
+    """paho's client over a BufferedSocket: see docs/decisions/0003-reading-ahead.md."""
+
+    buffered: BufferedSocket | None = None
+
+    def _create_socket(self) -> Any:
+        self.buffered = BufferedSocket(super()._create_socket())  # type: ignore[arg-type]
+        return self.buffered
+
+    def open_socket(self) -> BufferedSocket | None:
+        """Return the socket while there is a connection."""
+        return self.buffered if self.socket() is not None else None
+
+
+class Session:
+    """The connections to the broker, one after the other, on a thread of their own.
+
+    `start`, `stop` and `client` belong to the event loop; everything below them to the thread.
+    """
+
+    def __init__(
+        self, settings: BrokerSettings, mailbox: Mailbox, arrivals: Arrivals, news: News
+    ) -> None:
+        self._settings = settings
+        self._arrivals = arrivals
+        self._news = news
+        self._loop = asyncio.get_running_loop()
+        # Shared: the client and the connection that packets may be sent on.
+        self._sending = threading.Lock()
+        self._open: tuple[BufferedClient, int] | None = None
+        self._events: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        # The thread's own.
+        self._client: BufferedClient | None = None
+        self._connections = 0
+        self._old_protocol = settings.protocol == "3.1.1"
+        self._wiped = False
+        self._answered = False
+        self._lost_because = ""
+        self._delay_s = 0.0
+        self.link = Link(self._prepare, self._ended, mailbox.wait_for_room, self._leave)
+
+    @contextmanager
+    def client(self) -> Iterator[tuple[BufferedClient, int]]:
+        """Hold the client and the number of its connection; BrokerAway when there is none.
+
+        While held, the connection cannot become another one.
+        """
+        with self._sending:
+            if self._open is None:
+                raise BrokerAway("not connected to the broker")
+            yield self._open
+
+    def forget_unconfirmed(self) -> None:
+        """Drop the publishes that paho would send again after each reconnect."""
+        if self._client is not None:
+            self._client.drop_out_messages()
+
+    # -- news to the event loop ------------------------------------------------------------------
+
+    def _post(self, handler: Callable[..., None], *values: Any) -> None:
+        """Have the loop call `handler(*values)`: one wake-up for a burst of news."""
+        first = not self._events
+        self._events.append((handler, values))
+        if first:
+            try:
+                self._loop.call_soon_threadsafe(self._tell)
+            except RuntimeError:
+                pass  # the loop is closed: nobody waits for the news
+
+    def _tell(self) -> None:
+        while self._events:
+            handler, values = self._events.popleft()
+            handler(*values)
+
+    # -- one connection --------------------------------------------------------------------------
+
+    def _prepare(self) -> tuple[BufferedClient, Callable[[], BufferedSocket | None]]:
+        if self._client is None:
+            self._client = self._make_client()
+        self._answered = False
+        self._lost_because = ""
+        self._delay_s = 0.0
+        return self._client, self._client.open_socket
+
+    def _make_client(self) -> BufferedClient:
+        settings = self._settings
+        five = not self._old_protocol
+        client = BufferedClient(
+            CallbackAPIVersion.VERSION2,
+            settings.client_id,
+            clean_session=None if five else settings.clean_session and not self._wiped,
+            protocol=MQTTv5 if five else MQTTv311,
+            manual_ack=True,
+            reconnect_on_failure=False,
+        )
+        client.suppress_exceptions = True
+        client.enable_logger(logging.getLogger("paho"))
+        client.max_inflight_messages = MAX_IN_FLIGHT
+        if settings.username:
+            client.username_pw_set(settings.username, settings.password or None)
+        if settings.tls is not None:
+            client.tls_set_context(settings.tls)
+        if settings.status_topic:
+            client.will_set(settings.status_topic, "offline", qos=1, retain=True)
+        self._set_callbacks(client)
+        if five:
+            properties = Properties(PacketTypes.CONNECT)
+            properties.SessionExpiryInterval = (
+                SESSION_EXPIRY_S if settings.clean_session else NEVER_EXPIRES
+            )
+            client.connect_async(
+                settings.host,
+                settings.port,
+                settings.keepalive_s,
+                clean_start=MQTT_CLEAN_START_FIRST_ONLY if settings.clean_session else False,
+                properties=properties,
+            )
+        else:
+            client.connect_async(settings.host, settings.port, settings.keepalive_s)
+        return client
+
+    def _set_callbacks(self, client: BufferedClient) -> None:
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_publish = lambda _client, _data, packet_id, reason, _properties: self._post(
+            self._news.on_published, packet_id, reason
+        )
+        client.on_subscribe = lambda _client, _data, packet_id, reasons, _properties: self._post(
+            self._news.on_answered, packet_id, reasons
+        )
+        client.on_unsubscribe = client.on_subscribe
+        client.on_socket_register_write = lambda _client, _data, _socket: self.link.wake()
+
+    def _on_connect(
+        self,
+        client: Client,
+        _data: Any,
+        flags: ConnectFlags,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        assert isinstance(client, BufferedClient)
+        self._answered = True
+        if reason.is_failure:
+            self._lost_because = f"the broker refused the connection: {reason}"
+            self._client = None
+            return
+        if self._old_protocol and self._settings.clean_session and not self._wiped:
+            # MQTT 3.1.1 has no "start clean, then resume": wipe the session, then begin anew.
+            self._wiped, self._client, self._lost_because = True, None, STARTING_CLEAN
+            client.disconnect()
+            return
+        self._connections += 1
+        self.link.established()
+        self._arrivals.begin(self._connections, flags.session_present)
+        with self._sending:
+            self._open = (client, self._connections)
+        protocol = "3.1.1" if self._old_protocol else "5"
+        max_packet_bytes = getattr(properties, "MaximumPacketSize", None)
+        self._post(self._news.on_connected, self._connections, protocol, max_packet_bytes)
+        if self._settings.status_topic:
+            client.publish(self._settings.status_topic, "online", qos=1, retain=True)
+
+    def _on_disconnect(
+        self,
+        _client: Client,
+        _data: Any,
+        flags: DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        with self._sending:
+            self._open = None
+        if flags.is_disconnect_packet_from_server:
+            self._lost_because = f"the broker closed the connection: {reason}"
+            if reason.value == SESSION_TAKEN_OVER:
+                self._lost_because += "; is there another client with this client id?"
+                self._delay_s = TAKEN_OVER_DELAY_S
+        elif not self._lost_because:
+            self._lost_because = f"the connection was lost ({reason})"
+
+    def _on_message(self, client: Client, _data: Any, message: MQTTMessage) -> None:
+        try:
+            properties = message.properties
+            self._arrivals.put(
+                message.topic,
+                bytes(message.payload),
+                qos=message.qos,
+                retain=bool(message.retain),
+                dup=bool(message.dup),
+                packet_id=message.mid,
+                subscription_ids=getattr(properties, "SubscriptionIdentifier", ()),
+                properties=None if properties is None else read_properties(properties),
+            )
+        except Exception:
+            self._arrivals.failed()
+            log.exception("a message from the broker could not be taken in")
+        if self._arrivals.overflowed and not self._lost_because:
+            self._lost_because = "paused until the messages that wait are stored"
+            client.disconnect()
+
+    def _leave(self) -> None:
+        """Say goodbye; a clean session is to end now, not after its expiry."""
+        client = self._client
+        if client is None:
+            return
+        self._lost_because = "stopping"
+        properties = None
+        if self._settings.clean_session and not self._old_protocol:
+            properties = Properties(PacketTypes.DISCONNECT)
+            properties.SessionExpiryInterval = 0
+        client.disconnect(properties=properties)
+
+    def _ended(self, failure: str) -> float:
+        with self._sending:
+            self._open = None
+        if self._lost_because == STARTING_CLEAN:
+            return 0.0
+        if self._settings.protocol == "auto" and not failure and not self._connections:
+            refused_version = "protocol version" in self._lost_because.lower()
+            if not self._answered or refused_version:  # try the other protocol next
+                self._old_protocol = not self._old_protocol
+                self._client = None
+        self._post(
+            self._news.on_disconnected, failure or self._lost_because or "the connection was lost"
+        )
+        return self._delay_s

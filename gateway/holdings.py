@@ -1,0 +1,171 @@
+"""Which filters the gateway holds at the broker.
+
+Answers for: subscribing the smallest set that covers all that is wanted, renewing it after
+each reconnect, and remembering it across restarts. Does not: send packets itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from gateway.arrivals import Arrivals
+from gateway.broker.broker import Broker
+from gateway.broker.errors import BrokerAway, BrokerError, BrokerRefused
+from store.subscriptions import Subscription, Subscriptions
+from store.topics import TopicFilter, covers, smallest_cover
+
+log = logging.getLogger(__name__)
+
+# At the broker at most QoS 1: a QoS 2 delivery acknowledged late can wedge a session for good.
+MAX_QOS = 1
+# A filter that has cost the connection so often is given up until the next start.
+MAX_STRIKES = 3
+BROKER_STATISTICS = "$SYS/#"
+
+
+class Holdings:
+    """The subscriptions of the gateway. Lives on the event loop."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        stored: Subscriptions,
+        arrivals: Arrivals,
+        *,
+        now_us: Callable[[], int],
+        follow_statistics: bool,
+    ) -> None:
+        self._broker = broker
+        self._stored = stored
+        self._arrivals = arrivals
+        self._now_us = now_us
+        self._own = {BROKER_STATISTICS: 0} if follow_statistics else {}
+        self._wanted: dict[str, Subscription] = {}
+        self._held: dict[str, int] = {}
+        self._one_change = asyncio.Lock()
+        self._strikes: Counter[str] = Counter()
+        self._renewal: asyncio.Task[None] | None = None
+        self.refused: dict[str, str] = {}
+        """Filters that the broker would not take, and why."""
+
+    async def load(self, configured: Sequence[tuple[str, int]]) -> None:
+        """Begin with what is stored; configured filters are added when the setting changed."""
+        value = ",".join(f"{text}:{qos}" for text, qos in configured)
+        if await self._stored.setting_changed("MQTT_SUBSCRIPTIONS", value):
+            for text, qos in configured:
+                await self._stored.add(Subscription(text, min(qos, MAX_QOS), self._now_us()))
+        self._set_wanted({entry.topic: entry for entry in await self._stored.all()})
+
+    def all(self) -> list[Subscription]:
+        """Return what the gateway holds, by filter."""
+        return sorted(self._wanted.values(), key=lambda entry: entry.topic)
+
+    def uncovered(self, topics: TopicFilter) -> list[str]:
+        """Return those of the filters that no subscription feeds entirely."""
+        return [
+            text for text in topics.texts if not any(covers(held, text) for held in self._wanted)
+        ]
+
+    async def subscribe(self, text: str, qos: int) -> int:
+        """Hold a filter; return the QoS granted, once the broker has confirmed and it is stored.
+
+        Raises a BrokerError, and then nothing has changed.
+        """
+        async with self._one_change:
+            if not self._broker.connection:
+                raise BrokerAway(f"not connected to the broker: {self._broker.why}")
+            before = self._wanted.get(text)
+            entry = Subscription(
+                text, min(qos, MAX_QOS), before.since_us if before else self._now_us()
+            )
+            wanted = {**self._wanted, text: entry}
+            granted = await self._adjust(wanted)
+            entry = Subscription(text, min(entry.qos, granted.get(text, entry.qos)), entry.since_us)
+            await self._stored.add(entry)
+            self._set_wanted({**wanted, text: entry})
+            self.refused.pop(text, None)
+            return entry.qos
+
+    async def unsubscribe(self, text: str) -> list[str] | None:
+        """Let a filter go; return the held filters that still cover it, or None if unknown.
+
+        Raises a BrokerError, and then nothing has changed.
+        """
+        async with self._one_change:
+            if text not in self._wanted:
+                return None
+            wanted = {held: entry for held, entry in self._wanted.items() if held != text}
+            if text in self.refused:
+                del self.refused[text]
+            else:
+                await self._adjust(wanted)
+            await self._stored.remove(text)
+            self._set_wanted(wanted)
+            return sorted(held for held in wanted if covers(held, text))
+
+    def connection_changed(self, connection: int) -> None:
+        """The broker came or went: renew all subscriptions on a new connection."""
+        self._held.clear()
+        if self._renewal is not None:
+            self._renewal.cancel()
+            self._renewal = None
+        if connection:
+            self._renewal = asyncio.create_task(self._renew())
+
+    async def close(self) -> None:
+        """End a renewal that is under way."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.gather(self._renewal, return_exceptions=True)
+
+    async def _renew(self) -> None:
+        async with self._one_change:
+            for text, qos in self._cover(self._wanted).items():
+                try:
+                    self._held[text] = await self._broker.subscribe(text, qos)
+                    self._strikes.pop(text, None)
+                    self.refused.pop(text, None)
+                except BrokerRefused as error:
+                    if not self._broker.connection:  # lost over this filter, or by chance
+                        self._strike(text, error)
+                        return
+                    self._give_up(text, error)
+                except BrokerError as error:
+                    log.warning("the subscription to %s could not be renewed: %s", text, error)
+                    return
+
+    def _strike(self, text: str, error: BrokerError) -> None:
+        self._strikes[text] += 1
+        if self._strikes[text] >= MAX_STRIKES:
+            self._give_up(text, error)
+
+    def _give_up(self, text: str, error: BrokerError) -> None:
+        if text in self._own:
+            log.info("the broker does not let us follow %s: %s", text, error)
+            self._own = {}
+        else:
+            log.error("the subscription to %s is given up: %s", text, error)
+            self.refused[text] = str(error)
+
+    def _cover(self, wanted: dict[str, Subscription]) -> dict[str, int]:
+        taken = {text: entry.qos for text, entry in wanted.items() if text not in self.refused}
+        return smallest_cover({**self._own, **taken})
+
+    async def _adjust(self, wanted: dict[str, Subscription]) -> dict[str, int]:
+        """Make the broker hold the cover of `wanted`; return the QoS granted to each new filter."""
+        cover = self._cover(wanted)
+        granted: dict[str, int] = {}
+        for text, qos in cover.items():
+            if self._held.get(text) != qos:
+                granted[text] = self._held[text] = await self._broker.subscribe(text, qos)
+        for text in [held for held in self._held if held not in cover]:
+            await self._broker.unsubscribe(text)
+            del self._held[text]
+        return granted
+
+    def _set_wanted(self, wanted: dict[str, Subscription]) -> None:
+        self._wanted = wanted
+        self._arrivals.wanted = TopicFilter(wanted)

@@ -1,0 +1,51 @@
+"""The counters of one running service. One instance, passed in; plain numbers, no registry.
+
+Answers for: counting. Does not: know how the numbers are shown. Increments come from the event
+loop; `dropped` also from the broker's thread, each cause from one place.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+RATE_SECONDS = 60
+
+
+class Rate:
+    """Events a second, averaged over the last minute."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._started = monotonic()
+        self._counts: Counter[int] = Counter()
+
+    def add(self, count: int) -> None:
+        """Count events that happen now."""
+        second = int(self._monotonic())
+        if second not in self._counts and len(self._counts) > RATE_SECONDS:
+            for old in [old for old in self._counts if old < second - RATE_SECONDS]:
+                del self._counts[old]
+        self._counts[second] += count
+
+    def per_second(self) -> float:
+        """Return the mean of the last minute, or of the time since the start if shorter."""
+        now = self._monotonic()
+        recent = sum(count for second, count in self._counts.items() if second > now - RATE_SECONDS)
+        return round(recent / max(1.0, min(RATE_SECONDS, now - self._started)), 3)
+
+
+class Metrics:
+    """Every counter of the service, by name."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self.received_total = 0
+        self.stored_total = 0
+        self.published_total = 0
+        self.connections_total = 0
+        self.fell_behind_total = 0
+        """Times a live reader fell behind and was fed from the log."""
+        self.dropped: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
+        """Exceptions that were caught at a boundary, by where."""
+        self.rate = Rate(monotonic)

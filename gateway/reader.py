@@ -1,0 +1,187 @@
+"""One reader of the log: from where it stopped, through the history, to live.
+
+Answers for: feeding a reader that is behind at its own speed, joining it to the hub without a
+seam, and saying what is gone. Does not: know WebSocket, SSE or JSON. Replay after a reconnect
+and a socket that cannot keep up are the same thing here: a position that is not the head.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.hub import Encoder, Hub
+from gateway.metrics import Metrics
+from store.errors import QueryTimeout
+from store.history import History
+from store.selection import Position, Selection
+from store.topics import TopicFilter
+
+log = logging.getLogger(__name__)
+
+# Messages read from the history at once for one reader: some 100 KB, a few milliseconds.
+PAGE = 500
+# Ids looked at in one query: a filter that matches little must not run into the time budget.
+SCAN_IDS = 50_000
+RETRY_S = 0.5
+
+
+class Transport(Protocol):
+    """Where a reader's bytes go."""
+
+    def write(self, data: bytes) -> None:
+        """Take the bytes; never blocks."""
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How many of them have not left yet."""
+
+    async def wait_until_sent(self) -> None:
+        """Wait until few are left; returns also when the connection is gone."""
+
+
+class Reader:
+    """Follows the log for one connection. Lives on the event loop.
+
+    `start` begins; `close` ends it for good. Between them it is either live (the hub sends) or
+    behind (its own task feeds it from the history).
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        history: History,
+        metrics: Metrics,
+        transport: Transport,
+        topics: TopicFilter,
+        encoder: Encoder,
+        *,
+        max_unsent_bytes: int,
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._hub = hub
+        self._history = history
+        self._metrics = metrics
+        self._transport = transport
+        self._topics = topics
+        self._encoder = encoder
+        self._max_unsent_bytes = max_unsent_bytes
+        self._on_end = on_end
+        self._position = 0
+        self._feeding: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it is being fed from the history."""
+        return self._feeding is not None
+
+    def start_at(self, after: Position | None) -> None:
+        """Begin after a position, saying what is gone; None is the head."""
+        totals = self._history.totals()
+        if after is None:
+            self._begin(self._hub.newest_id)
+        elif after.epoch is not None and after.epoch != totals.epoch:
+            self._gap("epoch", f"{after.epoch}.{after.id}", totals.oldest_id, totals.pruned_id)
+            self._begin(totals.pruned_id)
+        elif after.id > totals.newest_id:
+            self._gap("ahead", after.id, totals.newest_id + 1, None)
+            self._begin(self._hub.newest_id)
+        else:
+            self._begin(after.id)
+
+    def start_after(self, message_id: int) -> None:
+        """Begin after an id that nobody claims to have seen: what is gone before it is no gap."""
+        self._begin(max(message_id, self._history.totals().pruned_id))
+
+    def change_topics(self, topics: TopicFilter) -> None:
+        """See other topics from now on."""
+        self._topics = topics
+        if self._feeding is None:
+            self._hub.leave(self)
+            self._hub.join(self, topics, self._encoder)
+
+    def send(self, frames: bytes) -> None:
+        """Called by the hub with frames to write; a peer that does not read falls behind."""
+        if self._transport.unsent_bytes > self._max_unsent_bytes:
+            self._hub.leave(self)
+            self._metrics.fell_behind_total += 1
+            self._begin(self._hub.newest_id)  # all up to here was written
+        else:
+            self._transport.write(frames)
+
+    def close(self) -> None:
+        """End it. Safe to repeat."""
+        self._closed = True
+        self._hub.leave(self)
+        if self._feeding is not None:
+            self._feeding.cancel()
+            self._feeding = None
+
+    def _begin(self, position: int) -> None:
+        """Go on after `position`: live at once when that is the head."""
+        if self._closed:
+            return
+        self._position = position
+        if position >= self._hub.newest_id and not self._transport.unsent_bytes:
+            self._hub.join(self, self._topics, self._encoder)
+        else:
+            self._feeding = asyncio.create_task(self._feed())
+
+    async def _feed(self) -> None:
+        """Read the history in pages, at the speed of the peer, until the head is reached."""
+        try:
+            while True:
+                await self._transport.wait_until_sent()
+                newest_id = self._hub.newest_id
+                if self._position >= newest_id:
+                    break
+                try:
+                    await self._feed_page(newest_id)
+                except QueryTimeout:
+                    await asyncio.sleep(RETRY_S)
+            # One tick: nothing can be published between the check above and this.
+            self._feeding = None
+            if not self._closed:
+                self._hub.join(self, self._topics, self._encoder)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            self._metrics.failures["reader"] += 1
+            log.exception("a reader could not be fed and is closed")
+            self._feeding = None
+            self._on_end()
+
+    async def _feed_page(self, newest_id: int) -> None:
+        until = min(newest_id, self._position + SCAN_IDS)
+        topics = self._topics
+        page = await self._history.page(
+            Selection(topics, after_id=self._position, before_id=until + 1),
+            limit=PAGE,
+            ascending=True,
+        )
+        if page.pruned_id > self._position:
+            self._gap("pruned", self._position, page.oldest_id, page.pruned_id)
+            self._position = page.pruned_id
+        if topics is not self._topics:
+            return  # the filter changed while we read: read again
+        if page.messages:
+            encode = self._encoder.encode
+            self._transport.write(self._encoder.join([encode(one) for one in page.messages]))
+        last = page.messages[-1].id if page.messages and not page.complete else until
+        self._position = max(self._position, last or until)
+
+    def _gap(
+        self, reason: str, after: int | str, next_id: int | None, pruned_id: int | None
+    ) -> None:
+        if next_id is None:
+            next_id = (pruned_id or 0) + 1
+        fields: dict[str, object] = {
+            "type": "gap",
+            "reason": reason,
+            "after": after,
+            "next": next_id,
+        }
+        self._transport.write(self._encoder.frame(fields, next_id - 1))

@@ -1,0 +1,172 @@
+"""The one consumer of the mailbox: take, append, acknowledge, hand to the hub.
+
+Answers for: the order of those four, going on while the database cannot be written, and
+pruning. Does not: know the broker, SQL or sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gateway.hub import Hub
+from gateway.mailbox import Connected, Delivery, Item, Mailbox
+from gateway.metrics import Metrics
+from gateway.redelivery import RedeliveryWindow
+from store.errors import HistoryUnavailable
+from store.history import History
+from store.message import Message
+
+log = logging.getLogger(__name__)
+
+# One transaction: large enough that its fixed cost vanishes, small enough to commit in some 30 ms.
+MAX_BATCH = 2_000
+# How often a database that cannot be written is tried again: recovery is to be seen within 5 s.
+RETRY_S = 1.0
+PRUNE_INTERVAL_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    items: list[Item]
+    deliveries: list[Delivery]
+    messages: list[Message]  # those to be stored
+
+
+class Recorder:
+    """Moves messages from the mailbox into the history and on. Lives on the event loop.
+
+    After the commit `acknowledge` and the hub are called in one tick, in this order.
+    `trouble` is why the history cannot be written, or None; `on_change` is called when it changes.
+    """
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        history: History,
+        metrics: Metrics,
+        *,
+        acknowledge: Callable[[Sequence[Delivery]], None],
+        hub: Hub,
+        now_us: Callable[[], int],
+        gather_s: float = 0,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._mailbox = mailbox
+        self._history = history
+        self._metrics = metrics
+        self._acknowledge = acknowledge
+        self._hub = hub
+        self._now_us = now_us
+        self._gather_s = gather_s
+        self._on_change = on_change
+        self._window = RedeliveryWindow()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.trouble: str | None = None
+        self.last_prune_us: int | None = None
+
+    async def start(self) -> None:
+        """Begin to consume, and to prune now and then."""
+        self._window.restore(await self._history.window())
+        self._tasks = [asyncio.create_task(self._consume()), asyncio.create_task(self._prune())]
+
+    async def stop(self, within_s: float) -> None:
+        """Store what waits, for `within_s` seconds at most, then end."""
+        deadline = asyncio.get_running_loop().time() + within_s
+        while self._mailbox.depth and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+        if self._mailbox.depth:
+            log.warning("stopping with %d messages not stored", self._mailbox.depth)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _consume(self) -> None:
+        while True:
+            items = await self._mailbox.take(MAX_BATCH)
+            if self._gather_s:
+                await asyncio.sleep(self._gather_s)
+                if not self._mailbox.is_empty:
+                    items += await self._mailbox.take(MAX_BATCH)
+            batch = self._sorted(items)
+            stored = await self._store(batch)
+            if stored is None:
+                await self._endure(batch)
+            else:
+                self._hub.publish(stored)  # in the same tick as the acknowledgement
+
+    async def _store(self, batch: _Batch) -> list[Message] | None:
+        """Append and acknowledge; return what was stored, or None when that failed."""
+        try:
+            stored = await self._history.append(batch.messages, self._window.change())
+        except HistoryUnavailable as error:
+            self._set_trouble(str(error))
+            return None
+        self._window.stored(batch.messages)
+        self._acknowledge(batch.deliveries)
+        self._mailbox.done(batch.items)
+        self._metrics.stored_total += len(stored)
+        self._metrics.rate.add(len(stored))
+        return stored
+
+    async def _endure(self, first: _Batch) -> None:
+        """While nothing can be stored: show each message once, without an id, and keep it.
+
+        The mailbox counts what is kept, so its bound holds; the broker waits beyond it.
+        """
+        kept = deque([first])
+        self._hub.publish(first.messages)
+        while kept:
+            try:
+                async with asyncio.timeout(RETRY_S):
+                    while True:
+                        batch = self._sorted(await self._mailbox.take(MAX_BATCH))
+                        self._hub.publish(batch.messages)
+                        kept.append(batch)
+            except TimeoutError:
+                pass
+            while kept and (stored := await self._store(kept[0])) is not None:
+                self._hub.pass_over(stored)
+                kept.popleft()
+        self._set_trouble(None)
+
+    def _sorted(self, items: list[Item]) -> _Batch:
+        batch = _Batch(items, [], [])
+        for item in items:
+            if isinstance(item, Connected):
+                self._window.connected(item)
+                continue
+            batch.deliveries.append(item)
+            if item.extra_copy:
+                self._metrics.dropped["extra_copy"] += 1
+            elif self._window.is_known(item):
+                self._metrics.dropped["redelivered"] += 1
+            else:
+                batch.messages.append(item.message)
+        return batch
+
+    async def _prune(self) -> None:
+        while True:
+            try:
+                while await self._history.prune(self._now_us()):
+                    self.last_prune_us = self._now_us()
+                    await asyncio.sleep(0)  # appends go between two steps
+            except HistoryUnavailable as error:
+                log.warning("pruning failed: %s", error)
+            await asyncio.sleep(PRUNE_INTERVAL_S)
+
+    def _set_trouble(self, trouble: str | None) -> None:
+        if (trouble is None) != (self.trouble is None):
+            if trouble:
+                log.error(
+                    "%s; keeping messages in memory, trying again each %g s", trouble, RETRY_S
+                )
+            else:
+                log.info("the history can be written again")
+        changed = trouble != self.trouble
+        self.trouble = trouble
+        if changed:
+            self._on_change()

@@ -1,0 +1,111 @@
+"""Recognising what a broker delivers again because an acknowledgement was lost.
+
+Answers for: which delivery repeats a message that is already recorded. Does not: store or
+acknowledge anything. A rule that is too eager throws real messages away, since packet numbers
+and payloads recur; docs/decisions/0004-redeliveries.md explains each condition.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gateway.mailbox import Connected, Delivery
+from store.message import Message
+
+# There are no more MQTT packet numbers than this.
+MAX_PACKET_ID = 65_535
+
+
+class _Seen(NamedTuple):
+    packet_id: int
+    topic: str
+    payload_hash: int
+    message_id: int | None
+    message: Message | None  # only until it is stored and has its id
+
+    def is_same(self, message: Message) -> bool:
+        return self.topic == message.topic and self.payload_hash == hash(message.payload)
+
+    def stored_id(self) -> int | None:
+        return self.message_id if self.message is None else self.message.id
+
+
+class RedeliveryWindow:
+    """What the broker may send again. Lives on the event loop, used by the recorder alone."""
+
+    def __init__(self) -> None:
+        self._before: dict[int, _Seen] = {}  # of earlier connections of this session
+        self._current: deque[_Seen] = deque(maxlen=MAX_PACKET_ID)
+        self._waiting: deque[Message] = deque()  # recorded, not stored yet
+        self._carried: list[_Seen] = []
+        self._expecting = False
+        self._new_window: list[_Seen] | None = None
+
+    def restore(self, rows: Sequence[tuple[int, str, str | bytes, int]]) -> None:
+        """Begin with what an earlier process stored: (packet_id, topic, payload, id)."""
+        for packet_id, topic, payload, message_id in rows:
+            self._before[packet_id] = _Seen(packet_id, topic, hash(payload), message_id, None)
+
+    def connected(self, event: Connected) -> None:
+        """Take note of a new connection to the broker."""
+        if event.session_present:
+            for seen in self._current:
+                self._before[seen.packet_id] = seen
+            for message in self._waiting:
+                seen = _seen(message)
+                self._before[seen.packet_id] = seen
+        else:
+            self._before.clear()
+            self._new_window = []
+        self._current.clear()
+        self._carried.clear()
+        self._expecting = event.session_present
+
+    def is_known(self, delivery: Delivery) -> bool:
+        """Return whether this delivery repeats a recorded message; otherwise record it."""
+        message = delivery.message
+        if message.packet_id is None:
+            return False
+        if self._expecting:
+            if delivery.redelivered:
+                earlier = self._before.get(message.packet_id)
+                if earlier is not None and earlier.is_same(message):
+                    self._carried.append(earlier)
+                    return True
+                self._carried.append(_seen(message))
+            else:  # the first new message: everything unacknowledged has been sent again
+                self._expecting = False
+                self._before.clear()
+                self._new_window, self._carried = self._carried, []
+                self._current.extend(self._new_window)
+        self._waiting.append(message)
+        return False
+
+    def change(self) -> dict[int, int] | None:
+        """Return what the next append must write down: packet_id -> id of the rows that count
+        beside those that it stores, or None when nothing changed."""
+        if self._new_window is None:
+            return None
+        carried = {}
+        for seen in self._new_window:
+            message_id = seen.stored_id()
+            if message_id is not None:
+                carried[seen.packet_id] = message_id
+        return carried
+
+    def stored(self, messages: Sequence[Message]) -> None:
+        """Take note that an append succeeded."""
+        self._new_window = None
+        for message in messages:
+            if message.packet_id is not None:
+                self._waiting.popleft()
+                self._current.append(
+                    _Seen(message.packet_id, message.topic, hash(message.payload), message.id, None)
+                )
+
+
+def _seen(message: Message) -> _Seen:
+    assert message.packet_id is not None
+    return _Seen(message.packet_id, message.topic, hash(message.payload), None, message)

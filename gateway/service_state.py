@@ -1,0 +1,75 @@
+"""What works and what does not, asked of those who know.
+
+Answers for: the sentences of /health, and whether anything hangs. Does not: measure; each
+collaborator knows its own state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.arrivals import Arrivals
+from gateway.audience import Audience
+from gateway.broker.broker import Broker
+from gateway.holdings import Holdings
+from gateway.mailbox import Mailbox
+from gateway.metrics import Metrics
+from gateway.recorder import Recorder
+from store.history import History
+
+# The broker's thread goes round at least once a second, but a connect may take 5 s, and a TLS
+# handshake with a frozen broker longer.
+THREAD_STUCK_S = 30.0
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """The parts of a running service, and the questions asked of them together."""
+
+    version: str
+    broker: Broker
+    holdings: Holdings
+    arrivals: Arrivals
+    mailbox: Mailbox
+    recorder: Recorder
+    history: History
+    audience: Audience
+    metrics: Metrics
+    retention: dict[str, float]
+    now_us: Callable[[], int]
+    monotonic: Callable[[], float]
+    started: float
+
+    @property
+    def mqtt_connected(self) -> bool:
+        """Whether there is a connection to the broker."""
+        return bool(self.broker.connection)
+
+    def uptime_s(self) -> float:
+        """Return seconds since the start."""
+        return round(self.monotonic() - self.started, 3)
+
+    def unready(self) -> list[str]:
+        """Return why the service cannot do its main job now."""
+        reasons = []
+        if not self.mqtt_connected:
+            reasons.append(f"not connected to the MQTT broker: {self.broker.why}")
+        if self.recorder.trouble:
+            reasons.append(self.recorder.trouble)
+        return reasons
+
+    def stuck(self) -> list[str]:
+        """Return what hangs and will not come back by itself."""
+        silent_s = self.monotonic() - self.broker.last_turn
+        if silent_s > THREAD_STUCK_S:
+            return [f"the broker's thread has made no progress for {silent_s:.0f} s"]
+        return []
+
+    def reasons(self) -> list[str]:
+        """Return everything that is not as it should be."""
+        refused = [
+            f"the subscription to {text} is not held: {why}"
+            for text, why in sorted(self.holdings.refused.items())
+        ]
+        return [*self.unready(), *self.stuck(), *refused]

@@ -1,0 +1,226 @@
+"""The OpenAPI document, and the validators compiled from it.
+
+Answers for: what a body and a query may be, with every fault at once, and which scope guards
+which operation. Does not: hold a rule of its own; openapi.json is where the contract is written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from importlib import resources
+from typing import Any
+
+import jsonschema
+
+from handlers.parsing import InvalidMoment, parse_json, parse_moment, parse_query
+from handlers.problems import Fault, unprocessable
+from store.message import InvalidPayload, decode_base64
+from store.selection import InvalidPosition, parse_position
+from store.topics import InvalidTopic, check_filter, check_name, check_publish_name, check_text
+
+METHODS = ("get", "post", "put", "patch", "delete")
+_INTEGER = re.compile(r"-?\d{1,18}")
+
+# Formats that the document names and this program knows: each raises its own sentence.
+_FORMATS: dict[str, tuple[Callable[[str], object], type[Exception]]] = {
+    "topic-name": (check_name, InvalidTopic),
+    "publish-topic": (check_publish_name, InvalidTopic),
+    "topic-filter": (check_filter, InvalidTopic),
+    "position": (parse_position, InvalidPosition),
+    "moment": (lambda text: parse_moment(text, 0), InvalidMoment),
+    "moment-or-all": (lambda text: text == "all" or parse_moment(text, 0), InvalidMoment),
+    "mqtt-text": (check_text, InvalidTopic),
+    "base64": (decode_base64, InvalidPayload),
+}
+
+
+def load_document() -> dict[str, Any]:
+    """Return the OpenAPI document as shipped."""
+    text = resources.files("handlers").joinpath("openapi.json").read_text(encoding="utf-8")
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
+class Contract:
+    """The compiled document. Immutable; made once at the start."""
+
+    def __init__(self, document: dict[str, Any], version: str) -> None:
+        self.document = {**document, "info": {**document["info"], "version": version}}
+        self._formats = jsonschema.FormatChecker(formats=())
+        for name, (check, error) in _FORMATS.items():
+            self._formats.checks(name, raises=error)(_as_format(check))
+        self._bodies: dict[tuple[str, str], jsonschema.Draft202012Validator] = {}
+        self._parameters: dict[tuple[str, str], dict[str, tuple[dict[str, Any], Any]]] = {}
+        for path, item in document["paths"].items():
+            for method in METHODS:
+                if method in item:
+                    self._compile(path, method, item[method])
+
+    def _compile(self, path: str, method: str, operation: dict[str, Any]) -> None:
+        body = operation.get("requestBody")
+        if body:
+            schema = body["content"]["application/json"]["schema"]
+            self._bodies[path, method] = self._validator(schema)
+        parameters = {}
+        for given in operation.get("parameters", ()):
+            parameter = self._resolve(given)
+            if parameter["in"] == "query":
+                schema = self._resolve(parameter["schema"])
+                parameters[parameter["name"]] = (schema, self._validator(schema))
+        self._parameters[path, method] = parameters
+
+    def _resolve(self, node: dict[str, Any]) -> dict[str, Any]:
+        while "$ref" in node:
+            found: Any = self.document
+            for part in node["$ref"].removeprefix("#/").split("/"):
+                found = found[part]
+            node = found
+        return node
+
+    def _validator(self, schema: dict[str, Any]) -> jsonschema.Draft202012Validator:
+        whole = {**schema, "components": self.document["components"]}
+        return jsonschema.Draft202012Validator(whole, format_checker=self._formats)
+
+    def methods(self, path: str) -> list[str]:
+        """Return the methods of a path template, upper case, as `Allow` has them."""
+        named = [method.upper() for method in METHODS if method in self.document["paths"][path]]
+        return sorted([*named, "OPTIONS", *(["HEAD"] if "GET" in named else [])])
+
+    def scope(self, path: str, method: str) -> str:
+        """Return the scope that guards an operation, or `public`. KeyError when it has neither."""
+        scope: str = self.document["paths"][path][method.lower()]["x-scope"]
+        return scope
+
+    def body(self, path: str, method: str, content: bytes) -> Any:
+        """Parse and check a body; a Problem 422 names every fault."""
+        value = parse_json(content)
+        try:
+            errors = list(self._bodies[path, method.lower()].iter_errors(value))
+        except RecursionError:
+            raise unprocessable([Fault("", "is nested too deeply")]) from None
+        if errors:
+            raise unprocessable(_faults(errors))
+        return value
+
+    def query(self, path: str, method: str, query: str) -> dict[str, Any]:
+        """Parse and check a query; defaults filled in. A Problem 422 names every fault."""
+        parameters = self._parameters[path, method.lower()]
+        given: dict[str, list[str]] = {}
+        faults: list[Fault] = []
+        for name, text in parse_query(query):
+            if name in parameters:
+                given.setdefault(name, []).append(text)
+            else:
+                known = ", ".join(sorted(parameters)) or "none"
+                faults.append(Fault(name, f"is not a parameter here; known are: {known}"))
+        values: dict[str, Any] = {
+            name: schema["default"]
+            for name, (schema, _) in parameters.items()
+            if "default" in schema
+        }
+        for name, texts in given.items():
+            schema, validator = parameters[name]
+            if schema["type"] != "array" and len(texts) > 1:
+                faults.append(Fault(name, "may be given only once"))
+                continue
+            value = (
+                [_typed(text, schema["items"]) for text in texts]
+                if schema["type"] == "array"
+                else _typed(texts[0], schema)
+            )
+            errors = list(validator.iter_errors(value))
+            faults += [Fault(name, sentence(error)) for error in errors]
+            values[name] = value
+        if faults:
+            raise unprocessable(faults)
+        return values
+
+    def check_text(self, where: str, text: str, format_name: str) -> str:
+        """Check a part of the path against a format; a Problem 422 says what is wrong."""
+        check, error_type = _FORMATS[format_name]
+        try:
+            check(text)
+        except error_type as error:
+            raise unprocessable([Fault(where, str(error))]) from None
+        return text
+
+
+def _as_format(check: Callable[[str], object]) -> Callable[[object], bool]:
+    def conforms(value: object) -> bool:
+        if isinstance(value, str):
+            check(value)
+        return True
+
+    return conforms
+
+
+def _typed(text: str, schema: Mapping[str, Any]) -> Any:
+    """Return the text as the type the schema asks for, or as it is: then validation fails."""
+    kind = schema.get("type")
+    if kind == "integer" and _INTEGER.fullmatch(text):
+        return int(text)
+    if kind == "boolean" and text in ("true", "false"):
+        return text == "true"
+    if kind == "number":
+        try:
+            return float(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _faults(errors: list[Any]) -> list[Fault]:
+    faults = []
+    for error in errors:
+        pointer = "".join(
+            "/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.absolute_path
+        )
+        if error.validator == "required":
+            for name in error.validator_value:
+                if name not in error.instance and repr(name) in error.message:
+                    faults.append(Fault(f"{pointer}/{name}", "is required"))
+        elif error.validator == "additionalProperties":
+            known = error.schema["properties"]
+            for name in sorted(set(error.instance) - set(known)):
+                allowed = ", ".join(sorted(known))
+                faults.append(
+                    Fault(f"{pointer}/{name}", f"is not a field here; known are: {allowed}")
+                )
+        else:
+            faults.append(Fault(pointer, sentence(error)))
+    return sorted(faults, key=lambda fault: fault.path)
+
+
+def sentence(error: Any) -> str:
+    """Return what one validation error means, in plain words."""
+    limit = error.validator_value
+    match error.validator:
+        case "format":
+            return str(error.cause)
+        case "type":
+            names = {
+                "integer": "a whole number",
+                "boolean": "true or false",
+                "string": "a text",
+                "object": "an object",
+                "array": "a list",
+                "number": "a number",
+            }
+            return f"must be {names.get(limit, limit)}"
+        case "minimum":
+            return f"must be at least {limit}"
+        case "maximum":
+            return f"must be at most {limit}"
+        case "enum":
+            return "must be one of " + ", ".join(str(word) for word in limit)
+        case "minLength":
+            return "must not be empty"
+        case "maxLength":
+            return f"must be at most {limit} characters"
+        case "minItems":
+            return f"must have at least {limit} entries"
+        case "maxItems":
+            return f"must have at most {limit} entries"
+    return "is not what the API description asks for"

@@ -1,0 +1,131 @@
+"""The service about itself: GET /, /health, /stats and the OpenAPI document.
+
+Does not: measure anything; it reports what the collaborators know.
+"""
+
+from __future__ import annotations
+
+from gateway.service_state import ServiceState
+from handlers.base import Handler
+from store.message import iso_time
+
+
+class Root(Handler):
+    """`GET /`."""
+
+    state: ServiceState
+
+    def get(self) -> None:
+        """Say who we are; a browser is sent to the documentation."""
+        self.query()
+        self.set_header("Vary", "Accept")
+        if "text/html" in self.request.headers.get("Accept", ""):
+            self.set_status(302)
+            self.set_header("Location", "docs")
+            self.finish_with(b"")
+            return
+        self.reply(
+            {
+                "service": "GhostMesh MQTT API Backend",
+                "version": self.state.version,
+                "status": "running",
+                "docs": "/docs",
+                "health": "/health",
+            }
+        )
+
+
+class Health(Handler):
+    """`GET /health`: always 200, and true."""
+
+    state: ServiceState
+
+    def get(self) -> None:
+        """Report what works and what does not."""
+        self.query()
+        state = self.state
+        reasons = state.reasons()
+        self.reply(
+            {
+                "status": "degraded" if reasons else "healthy",
+                "mqtt_connected": state.mqtt_connected,
+                "uptime": state.uptime_s(),
+                "message_count": state.history.totals().message_count,
+                "active_subscriptions": len(state.holdings.all()),
+                "websocket_connections": state.audience.count,
+                "reasons": reasons,
+            }
+        )
+
+
+class Liveness(Health):
+    """`GET /health/live`: 503 when the process should be restarted."""
+
+    def get(self) -> None:
+        """Answer 200 or 503 with reasons."""
+        self.query()
+        reasons = self.state.stuck()
+        self.reply(
+            {"status": "stuck" if reasons else "live", "reasons": reasons}, 503 if reasons else 200
+        )
+
+
+class Readiness(Health):
+    """`GET /health/ready`: broker connected and history writable."""
+
+    def get(self) -> None:
+        """Answer 200 or 503 with reasons."""
+        self.query()
+        reasons = self.state.unready()
+        self.reply(
+            {"status": "not ready" if reasons else "ready", "reasons": reasons},
+            503 if reasons else 200,
+        )
+
+
+class Stats(Handler):
+    """`GET /stats`."""
+
+    state: ServiceState
+
+    async def get(self) -> None:
+        """Report the counters."""
+        self.query()
+        state = self.state
+        totals, metrics = state.history.totals(), state.metrics
+        unique_topics, topic_counts = await state.history.topic_counts()
+        last_prune_us = state.recorder.last_prune_us
+        self.reply(
+            {
+                "total_messages": totals.message_count,
+                "unique_topics": unique_topics,
+                "recent_messages": state.history.recent_count(state.now_us()),
+                "topic_counts": topic_counts,
+                "mqtt_connected": state.mqtt_connected,
+                "websocket_connections": state.audience.count,
+                "uptime": state.uptime_s(),
+                "received_total": metrics.received_total,
+                "stored_total": metrics.stored_total,
+                "published_total": metrics.published_total,
+                "dropped_total": dict(metrics.dropped),
+                "rate_1m": metrics.rate.per_second(),
+                "queue_depth": state.mailbox.depth,
+                "readers_behind": state.audience.behind,
+                "oldest_id": totals.oldest_id,
+                "newest_id": totals.newest_id,
+                "epoch": totals.epoch,
+                **state.history.sizes(),
+                "retention": state.retention,
+                "last_prune": None if last_prune_us is None else iso_time(last_prune_us),
+                "broker": dict(sorted(state.arrivals.broker_says.items())) or None,
+            }
+        )
+
+
+class OpenApi(Handler):
+    """`GET /openapi.json`."""
+
+    def get(self) -> None:
+        """Return the document that the validators are compiled from."""
+        self.query()
+        self.reply(self.contract.document)

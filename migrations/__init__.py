@@ -1,0 +1,1 @@
+"""Numbered SQL files: each is one version of the schema, applied in one transaction."""

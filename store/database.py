@@ -1,0 +1,242 @@
+"""The SQLite file: opening it, its schema, one writer and a few read-only readers.
+
+Answers for: the lock that keeps a second process away, pragmas, migrations, and running a
+function on a database thread in one hop. Does not: know what the tables mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import functools
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+from urllib.parse import quote
+
+import aiosqlite
+
+from store.errors import DatabaseHeld, DatabaseRefused, QueryTimeout
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# A stranger with sqlite3 may hold the write lock for a moment; longer is reported and retried.
+BUSY_TIMEOUT_MS = 2_000
+# Read-only connections. SQLite releases the GIL while it works, so a few run beside the writer.
+READERS = 3
+# SQLite asks "go on?" each so many virtual-machine steps: well under a millisecond.
+PROGRESS_STEPS = 2_000
+# After a checkpoint the WAL file is cut back to this; a long reader may let it grow meanwhile.
+WAL_SIZE_LIMIT_BYTES = 8 * 1024 * 1024
+# Page cache of the writer: the hot pages of the topic table and its index.
+WRITER_CACHE_KIB = 16_384
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Return (version, SQL) of every schema version, oldest first."""
+    found = []
+    for entry in resources.files("migrations").iterdir():
+        number = re.match(r"(\d{4})_\w+\.sql$", entry.name)
+        if number:
+            found.append((int(number.group(1)), entry.read_text(encoding="utf-8")))
+    return sorted(found)
+
+
+class Database:
+    """One open database file. Made by `open`; call from the event loop's thread only.
+
+    `write` runs functions one after the other on the single writing connection; `read` runs
+    them on read-only connections with a time budget. Both take a plain function whose first
+    argument is the sqlite3 connection and make one hop to the database thread and back.
+    """
+
+    def __init__(self, path: Path, query_timeout_s: float) -> None:
+        self.path = path
+        self._query_timeout_s = query_timeout_s
+        self._lock_file: int | None = None
+        self._writer: aiosqlite.Connection | None = None
+        self._readers: list[aiosqlite.Connection] = []
+        self._idle: asyncio.LifoQueue[aiosqlite.Connection] = asyncio.LifoQueue()
+
+    @classmethod
+    async def open(
+        cls, path: Path, *, full_sync: bool = False, query_timeout_s: float = 1.0
+    ) -> Database:
+        """Open or create the file, bring its schema up to date, and hold its lock.
+
+        Raises DatabaseHeld when another process has it, DatabaseRefused when it is from a newer
+        version or cannot be written; in both cases nothing was touched.
+        """
+        self = cls(path, query_timeout_s)
+        try:
+            self._take_lock()
+            self._writer = await aiosqlite.connect(path, isolation_level=None)
+            await self.write(_prepare_writer, full_sync)
+            for _ in range(READERS):
+                uri = f"file:{quote(str(path))}?mode=ro"
+                reader = await aiosqlite.connect(uri, uri=True, isolation_level=None)
+                self._readers.append(reader)
+                await _run(reader, _prepare_reader)
+                self._idle.put_nowait(reader)
+        except sqlite3.OperationalError as error:
+            await self.close()
+            raise DatabaseRefused(f"the database {path} cannot be opened: {error}") from error
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    def _take_lock(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock_file = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise DatabaseRefused(
+                f"the directory of the database {self.path} cannot be written: {error.strerror}"
+            ) from error
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DatabaseHeld(f"another process has the database {self.path} open") from None
+
+    async def write(
+        self,
+        function: Callable[Concatenate[sqlite3.Connection, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run `function(connection, ...)` on the writing connection, in one hop."""
+        assert self._writer is not None
+        return await _run(self._writer, function, *args, **kwargs)
+
+    async def read(
+        self,
+        function: Callable[Concatenate[sqlite3.Connection, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run `function(connection, ...)` in one read transaction on a read-only connection.
+
+        Raises QueryTimeout when waiting for a connection or the query itself takes too long.
+        """
+        try:
+            reader = await asyncio.wait_for(self._idle.get(), self._query_timeout_s)
+        except TimeoutError:
+            raise QueryTimeout("all readers of the history are busy") from None
+        work = asyncio.ensure_future(
+            _run(
+                reader,
+                _read_within,
+                self._query_timeout_s,
+                lambda connection: function(connection, *args, **kwargs),
+            )
+        )
+        # A cancelled caller does not stop the SQL: the connection is free when the work is done.
+        work.add_done_callback(functools.partial(self._give_back, reader))
+        return await asyncio.shield(work)
+
+    def _give_back(self, reader: aiosqlite.Connection, work: asyncio.Future[object]) -> None:
+        self._idle.put_nowait(reader)
+        if not work.cancelled():
+            work.exception()  # seen by the caller, or by nobody when the caller was cancelled
+
+    def sizes(self) -> tuple[int, int]:
+        """Return the bytes of the database file and of its write-ahead log."""
+        return _size(self.path), _size(Path(f"{self.path}-wal"))
+
+    async def close(self) -> None:
+        """Close every connection; the writer last, so that it checkpoints. Safe to repeat."""
+        readers, self._readers = self._readers, []
+        for reader in readers:
+            await reader.close()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await writer.close()
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+
+
+async def _run(
+    connection: aiosqlite.Connection,
+    function: Callable[Concatenate[sqlite3.Connection, P], T],
+    /,
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    """One hop to the connection's thread: see docs/decisions/0002-one-hop-transactions.md."""
+    raw = connection._conn
+    return await connection._execute(  # type: ignore[no-any-return, no-untyped-call]
+        function, raw, *args, **kwargs
+    )
+
+
+def _read_within(
+    connection: sqlite3.Connection, budget_s: float, function: Callable[[sqlite3.Connection], T]
+) -> T:
+    deadline = time.monotonic() + budget_s
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, PROGRESS_STEPS)
+    try:
+        connection.execute("BEGIN")
+        return function(connection)
+    except sqlite3.OperationalError as error:
+        if "interrupted" in str(error):
+            raise QueryTimeout(f"the query ran longer than {budget_s:g} s") from None
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _prepare_writer(connection: sqlite3.Connection, full_sync: bool) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    steps = migrations()
+    newest = steps[-1][0]
+    if version > newest:
+        raise DatabaseRefused(
+            f"the database is of schema version {version}, made by a newer release; "
+            f"this one knows versions up to {newest}"
+        )
+    if version == 0:  # only an empty file can still choose
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if full_sync else 'NORMAL'}")
+    connection.execute(f"PRAGMA journal_size_limit = {WAL_SIZE_LIMIT_BYTES}")
+    connection.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    for number, script in steps:
+        if number > version:
+            _migrate(connection, number, script)
+
+
+def _migrate(connection: sqlite3.Connection, number: int, script: str) -> None:
+    try:
+        connection.executescript(
+            f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;"
+        )
+    except sqlite3.Error:
+        if connection.in_transaction:  # an aborted script leaves its transaction open
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _prepare_reader(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,140 @@
+"""What was kept: the only door to the log.
+
+Answers for: append, page, topics, totals and prune, each as one awaitable. Does not: know
+SQL beyond its own rooms (log_writer, reading, retention), or who asks.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from store import reading, retention
+from store.database import Database
+from store.errors import HistoryUnavailable
+from store.log_writer import LogWriter, Totals
+from store.message import Message
+from store.selection import Page, Selection
+from store.topics import TopicFilter
+
+# Busiest topics that `topic_counts` names.
+TOP_TOPICS = 1_000
+# Age pruning takes at most this part of the rows in a pass, so that a clock gone wrong cannot
+# empty the log before somebody notices.
+PASS_FRACTION = 10
+HOUR_US = 3_600_000_000
+
+
+class History:
+    """The log of messages. Made by `open`; call from the event loop's thread only."""
+
+    def __init__(self, database: Database, log: LogWriter, retention_hours: float, cap_bytes: int):
+        self._database = database
+        self._log = log
+        self._retention_hours = retention_hours
+        self._cap_bytes = cap_bytes
+
+    @classmethod
+    async def open(
+        cls,
+        database: Database,
+        *,
+        now_us: int,
+        cap_rows: int = 0,
+        retention_hours: float = 0,
+        cap_bytes: int = 0,
+    ) -> History:
+        """Open the log in an open database. A limit of 0 is no limit of that kind."""
+        log = LogWriter(cap_rows)
+        await database.write(log.open, now_us)
+        return cls(database, log, retention_hours, cap_bytes)
+
+    async def append(
+        self, messages: Sequence[Message], new_window: dict[int, int] | None = None
+    ) -> list[Message]:
+        """Store messages in one transaction; return those stored, with ids, in order.
+
+        Retained replays that repeat the topic's last value are left out. Raises
+        HistoryUnavailable when the database cannot be written: then nothing was stored.
+        """
+        try:
+            return await self._database.write(self._log.append, messages, new_window)
+        except sqlite3.Error as error:
+            raise HistoryUnavailable(_sentence(error)) from error
+
+    async def page(
+        self, selection: Selection, *, limit: int, offset: int = 0, ascending: bool = False
+    ) -> Page:
+        """Return one page, newest first unless `ascending`. Raises QueryTimeout."""
+        return await self._database.read(
+            reading.page, selection, limit=limit, offset=offset, ascending=ascending
+        )
+
+    async def position_before(self, since_us: int) -> int:
+        """Return the id after which everything that arrived since then comes."""
+        return await self._database.read(reading.position_before, since_us)
+
+    async def topics(self, topics: TopicFilter | None = None, prefix: str = "") -> list[str]:
+        """Return the sorted names of the topics that have rows. Raises QueryTimeout."""
+        return await self._database.read(reading.topic_names, topics, prefix)
+
+    async def topic_counts(self) -> tuple[int, dict[str, int]]:
+        """Return how many topics have rows, and the busiest of them with their rows."""
+        return await self._database.read(reading.topic_counts, TOP_TOPICS)
+
+    def totals(self) -> Totals:
+        """Return what the log holds now: counters, never a scan."""
+        return self._log.totals
+
+    def recent_count(self, now_us: int) -> int:
+        """Return how many rows arrived within the last hour."""
+        return self._log.minutes.recent(now_us)
+
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of the database file and its write-ahead log."""
+        database_bytes, wal_bytes = self._database.sizes()
+        return {"database_bytes": database_bytes, "wal_bytes": wal_bytes}
+
+    async def window(self) -> list[tuple[int, str, str | bytes, int]]:
+        """Return (packet_id, topic, payload, id) of each row the broker may yet redeliver."""
+        return await self._database.write(self._log.window)
+
+    async def prune(self, now_us: int) -> int:
+        """Remove one step of what is too old or too much; return the rows removed.
+
+        Call again while it returns more than 0, letting appends through between. Raises
+        HistoryUnavailable.
+        """
+        try:
+            return await self._database.write(self._prune_step, now_us)
+        except sqlite3.Error as error:
+            raise HistoryUnavailable(_sentence(error)) from error
+
+    async def close(self) -> None:
+        """Mark the log as closed in order. The database itself is closed by its owner."""
+        await self._database.write(self._log.close)
+
+    def _prune_step(self, connection: sqlite3.Connection, now_us: int) -> int:
+        rows = 0
+        if self._retention_hours:
+            before_us = now_us - int(self._retention_hours * HOUR_US)
+            rows = retention.expired_rows(connection, before_us, retention.STEP_ROWS)
+        if self._cap_bytes and not rows and _used_bytes(connection) > self._cap_bytes:
+            rows = min(retention.STEP_ROWS, self._log.totals.message_count)
+        if rows:
+            self._log.trim(connection, rows)
+            connection.execute("PRAGMA incremental_vacuum(256)").fetchall()
+        return rows
+
+
+def _used_bytes(connection: sqlite3.Connection) -> int:
+    def number(pragma: str) -> Any:
+        return connection.execute(f"PRAGMA {pragma}").fetchone()[0]
+
+    used: int = (number("page_count") - number("freelist_count")) * number("page_size")
+    return used
+
+
+def _sentence(error: sqlite3.Error) -> str:
+    return f"the history cannot be written: {error}"

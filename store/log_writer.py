@@ -1,0 +1,269 @@
+"""The writing side of the log: number, append, count and trim, each in one transaction.
+
+Answers for: ids that never name two messages, the counters beside the rows, the cap.
+Does not: decide when to write, or read for anybody.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from store import retention
+from store.message import Message
+from store.minutes import Minutes
+
+# Ids are reserved in blocks by a fully synced commit: one extra commit in so many messages, and
+# so many ids skipped by each power cut. JavaScript counts to 2^53: enough for 10^11 cuts.
+ID_BLOCK = 65_536
+# Topic numbers kept in memory; beyond it the dictionary starts afresh.
+TOPIC_MEMORY = 50_000
+# A redelivery window never reaches back further: MQTT packet numbers end here.
+WINDOW_ROWS = 65_535
+
+INSERT_MESSAGE = (
+    "INSERT INTO message (id, topic_id, timestamp_us, qos, retain, payload, properties, packet_id)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+COUNT_MESSAGES = (
+    "UPDATE topic SET message_count = message_count + ?, last_id = ?, last_seen_us = ? WHERE id = ?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the log holds. Replaced as a whole after each commit, so any thread may read it."""
+
+    epoch: str
+    message_count: int = 0
+    newest_id: int = 0
+    oldest_id: int | None = None
+    pruned_id: int = 0
+
+
+class LogWriter:
+    """Owns the numbering and the counters. All its methods run on the writer's thread."""
+
+    def __init__(self, cap_rows: int) -> None:
+        self.totals = Totals(epoch="")
+        self.minutes = Minutes()
+        self._cap_rows = cap_rows
+        self._next_id = 1
+        self._reserved_id = 0
+        self._topic_ids: dict[str, int] = {}
+
+    def open(self, connection: sqlite3.Connection, now_us: int) -> None:
+        """Read the state of the log; after an unclean end go on at the next block of ids."""
+        with _transaction(connection):
+            epoch = secrets.choice("abcdefghijklmnop") + secrets.token_hex(3)
+            connection.execute(
+                "INSERT OR IGNORE INTO log (only_row, epoch, created_us) VALUES (1, ?, ?)",
+                (epoch, now_us),
+            )
+            epoch, self._reserved_id, pruned_id, clean = connection.execute(
+                "SELECT epoch, reserved_id, pruned_id, closed_clean FROM log"
+            ).fetchone()
+            given = connection.execute("SELECT max(seq) FROM sqlite_sequence").fetchone()[0] or 0
+            if not clean:
+                given = max(given, self._reserved_id)
+            connection.execute("UPDATE log SET closed_clean = 0")
+            self._next_id = given + 1
+            self.minutes.recover(connection, now_us)
+            count = connection.execute("SELECT sum(message_count) FROM topic").fetchone()[0] or 0
+        self.totals = Totals(epoch, count, given, retention.oldest_id(connection), pruned_id)
+        while self._excess():  # the cap was lowered
+            self.trim(connection, min(retention.STEP_ROWS, self._excess()))
+
+    def close(self, connection: sqlite3.Connection) -> None:
+        """Leave the log so that the next start goes on with the very next id."""
+        with _transaction(connection):
+            self.minutes.flush(connection)
+            connection.execute(
+                "UPDATE log SET closed_clean = 1, reserved_id = ?", (self._next_id - 1,)
+            )
+            if self._next_id > 1:
+                connection.execute("DELETE FROM sqlite_sequence WHERE name = 'message'")
+                connection.execute(
+                    "INSERT INTO sqlite_sequence VALUES ('message', ?)", (self._next_id - 1,)
+                )
+
+    def append(
+        self,
+        connection: sqlite3.Connection,
+        messages: Sequence[Message],
+        new_window: dict[int, int] | None = None,
+    ) -> list[Message]:
+        """Store the messages in one transaction; return those stored, in order, with their ids.
+
+        Not stored: a retained replay that equals the topic's last value. `new_window` not None
+        says that what came before can no longer be redelivered, but for the rows it names
+        (packet_id -> message id). On an error nothing is stored and no id is used up.
+        """
+        self._reserve(connection, len(messages))
+        kept_minutes = self.minutes.copy()
+        try:
+            with _transaction(connection):
+                stored = self._insert(connection, messages)
+                if new_window is not None:
+                    _begin_window(connection, self._next_id, new_window)
+                totals = replace(
+                    self.totals,
+                    message_count=self.totals.message_count + len(stored),
+                    newest_id=self._next_id + len(stored) - 1 if stored else self.totals.newest_id,
+                    oldest_id=self.totals.oldest_id or (self._next_id if stored else None),
+                )
+                totals = self._trimmed(connection, totals, self._excess(totals))
+        except BaseException:
+            self.minutes = kept_minutes
+            self._topic_ids.clear()  # it may hold numbers that were rolled back
+            raise
+        for message_id, message in enumerate(stored, self._next_id):
+            message.id = message_id
+        self._next_id += len(stored)
+        self.totals = totals
+        return stored
+
+    def trim(self, connection: sqlite3.Connection, rows: int) -> None:
+        """Remove the oldest `rows` messages in one transaction, as retention does."""
+        kept_minutes = self.minutes.copy()
+        try:
+            with _transaction(connection):
+                totals = self._trimmed(connection, self.totals, rows)
+        except BaseException:
+            self.minutes = kept_minutes
+            raise
+        self.totals = totals
+
+    def window(self, connection: sqlite3.Connection) -> list[tuple[int, str, str | bytes, int]]:
+        """Return (packet_id, topic, payload, id) of each row the broker may yet redeliver."""
+        rows = connection.execute(
+            "SELECT packet_id, name, payload, message.id FROM message"
+            " JOIN topic ON topic.id = topic_id"
+            " WHERE message.id >= (SELECT window_id FROM log) AND packet_id IS NOT NULL"
+            " ORDER BY message.id DESC LIMIT ?",
+            (WINDOW_ROWS,),
+        ).fetchall()
+        carried = connection.execute(
+            "SELECT redelivered.packet_id, name, payload, message.id FROM redelivered"
+            " JOIN message ON message.id = message_id JOIN topic ON topic.id = topic_id"
+        ).fetchall()
+        return carried + rows[::-1]
+
+    # -- the parts of an append -------------------------------------------------------------------
+
+    def _excess(self, totals: Totals | None = None) -> int:
+        count = (totals or self.totals).message_count
+        return max(0, count - self._cap_rows) if self._cap_rows else 0
+
+    def _reserve(self, connection: sqlite3.Connection, count: int) -> None:
+        """See that `count` more ids are reserved on the disk, synced, before any is used."""
+        needed = self._next_id + count - 1
+        if needed <= self._reserved_id:
+            return
+        usual = connection.execute("PRAGMA synchronous").fetchone()[0]
+        connection.execute("PRAGMA synchronous = FULL")
+        try:
+            with _transaction(connection):
+                connection.execute("UPDATE log SET reserved_id = ?", (needed + ID_BLOCK,))
+        finally:
+            connection.execute(f"PRAGMA synchronous = {usual}")
+        self._reserved_id = needed + ID_BLOCK
+
+    def _insert(self, connection: sqlite3.Connection, messages: Sequence[Message]) -> list[Message]:
+        rows: list[tuple[object, ...]] = []
+        counts: dict[int, tuple[int, int, int, int]] = {}
+        stored: list[Message] = []
+        next_id = self._next_id
+        for message in messages:
+            topic_id = self._topic_id(connection, message)
+            if message.retain and self._is_known(connection, message, topic_id, stored):
+                continue
+            rows.append(
+                (
+                    next_id,
+                    topic_id,
+                    message.timestamp_us,
+                    message.qos,
+                    message.retain,
+                    message.payload,
+                    message.properties,
+                    message.packet_id,
+                )
+            )
+            before = counts.get(topic_id)
+            counts[topic_id] = (
+                (before[0] if before else 0) + 1,
+                next_id,
+                message.timestamp_us,
+                topic_id,
+            )
+            self.minutes.add(connection, message.timestamp_us, next_id)
+            stored.append(message)
+            next_id += 1
+        connection.executemany(INSERT_MESSAGE, rows)
+        connection.executemany(COUNT_MESSAGES, counts.values())
+        self.minutes.flush_when_large(connection)
+        return stored
+
+    def _topic_id(self, connection: sqlite3.Connection, message: Message) -> int:
+        topic_id = self._topic_ids.get(message.topic)
+        if topic_id is None:
+            if len(self._topic_ids) >= TOPIC_MEMORY:
+                self._topic_ids.clear()
+            topic_id = connection.execute(
+                "INSERT INTO topic (name, first_seen_us, last_seen_us, last_id)"
+                " VALUES (?1, ?2, ?2, 0) ON CONFLICT DO UPDATE SET name = ?1 RETURNING id",
+                (message.topic, message.timestamp_us),
+            ).fetchone()[0]
+            self._topic_ids[message.topic] = topic_id
+        return topic_id
+
+    def _is_known(
+        self,
+        connection: sqlite3.Connection,
+        message: Message,
+        topic_id: int,
+        stored: Sequence[Message],
+    ) -> bool:
+        """Whether a replayed retained message is what the topic last said."""
+        for earlier in reversed(stored):
+            if earlier.topic == message.topic:
+                return earlier.payload == message.payload
+        row = connection.execute(
+            "SELECT payload FROM message WHERE id = (SELECT last_id FROM topic WHERE id = ?1)"
+            " UNION ALL SELECT payload FROM last_value WHERE topic_id = ?1 LIMIT 1",
+            (topic_id,),
+        ).fetchone()
+        return row is not None and row[0] == message.payload
+
+    def _trimmed(self, connection: sqlite3.Connection, totals: Totals, rows: int) -> Totals:
+        if rows <= 0:
+            return totals
+        removed, through = retention.remove_oldest(connection, rows, self.minutes)
+        return replace(
+            totals,
+            message_count=totals.message_count - removed,
+            oldest_id=retention.oldest_id(connection),
+            pruned_id=max(totals.pruned_id, through),
+        )
+
+
+def _begin_window(connection: sqlite3.Connection, first_id: int, carried: dict[int, int]) -> None:
+    connection.execute("UPDATE log SET window_id = ?", (first_id,))
+    connection.execute("DELETE FROM redelivered")
+    connection.executemany("INSERT INTO redelivered VALUES (?, ?)", carried.items())
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
