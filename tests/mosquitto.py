@@ -60,8 +60,6 @@ class Mosquitto:
             "user root",
             "persistence true",
             f"persistence_location {self.directory}/",
-            "autosave_interval 1",
-            "autosave_on_changes true",
             "max_queued_messages 100000",
             "sys_interval 1",
             *[line.format(port=self.port) for line in self._lines],
