@@ -35,6 +35,7 @@ from gateway.hub import Hub
 from gateway.log_setup import set_up_logging
 from gateway.mailbox import Mailbox
 from gateway.metrics import Metrics
+from gateway.orders import Orders
 from gateway.recorder import Recorder
 from gateway.service_state import ServiceState
 from handlers.routes import make_application
@@ -134,7 +135,7 @@ async def serve(config: Config) -> AsyncIterator[Service]:
         state.broker.start()
         stack.push_async_callback(state.broker.stop, LEAVE_S)
         http = tornado.httpserver.HTTPServer(
-            make_application(config, state, hub),
+            make_application(config, state, hub, _orders(config, state, hub)),
             max_header_size=MAX_HEADER_BYTES,
             max_body_size=2 * config.max_payload_bytes + 65_536,
             idle_connection_timeout=IDLE_S,
@@ -219,6 +220,19 @@ def _connect_parts(
             "message_retention_hours": config.message_retention_hours,
             "max_history_bytes": config.max_history_bytes,
         },
+    )
+
+
+def _orders(config: Config, state: ServiceState, hub: Hub) -> Orders:
+    return Orders(
+        state.broker,
+        state.holdings,
+        hub,
+        state.metrics,
+        max_payload_bytes=config.max_payload_bytes,
+        max_pending_requests=config.max_pending_requests,
+        reply_topic=f"mqtt-api/{config.mqtt_client_id}/reply",
+        monotonic=time.monotonic,
     )
 
 

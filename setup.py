@@ -26,6 +26,7 @@ setup(
         # gateway and store reach into one private part each: docs/decisions/ says why.
         "aiosqlite>=0.22.1,<0.23",
         "jsonschema>=4.26",
+        "prometheus-client>=0.26",
     ],
     extras_require={
         "try": ["iotcore>=0.4,<0.5"],

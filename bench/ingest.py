@@ -94,15 +94,15 @@ def main(rounds: int = 3, count: int = 60_000) -> None:
             reference.append(measure_paho(Path(directory) / "paho", count))
             ours.append(measure_service(Path(directory), count))
         print(
-            f"round {number + 1}: paho counts {reference[-1][0]:,.0f}/s ({reference[-1][1]:.1f} us),"
-            f" the service stores {ours[-1][0]:,.0f}/s ({ours[-1][1]:.1f} us)",
+            f"round {number + 1}: paho counts {reference[-1][0]:,.0f}/s"
+            f" ({reference[-1][1]:.1f} us), the service stores {ours[-1][0]:,.0f}/s ({ours[-1][1]:.1f} us)",
             flush=True,
         )
     rate, cpu = (statistics.median(values) for values in zip(*ours, strict=True))
     paho_rate, paho_cpu = (statistics.median(values) for values in zip(*reference, strict=True))
     print(
-        f"median of {rounds}: {rate:,.0f}/s beside {paho_rate:,.0f}/s, ratio {rate / paho_rate:.2f};"
-        f" CPU a message {cpu:.1f} us beside {paho_cpu:.1f} us"
+        f"median of {rounds}: {rate:,.0f}/s beside {paho_rate:,.0f}/s,"
+        f" ratio {rate / paho_rate:.2f}; CPU a message {cpu:.1f} us beside {paho_cpu:.1f} us"
     )
 
 

@@ -246,6 +246,12 @@ VARIABLES = (
         "Largest payload that may be published.",
     ),
     Variable(
+        "MAX_PENDING_REQUESTS",
+        _whole(1, 10_000),
+        "100",
+        "Callers of POST /request that may wait for their reply at once.",
+    ),
+    Variable(
         "PUBLISH_TIMEOUT", _number(0.1, 300), "10", "Seconds to wait for the broker's confirmation."
     ),
     Variable(
@@ -304,6 +310,7 @@ class Config:
     ws_max_connections: int
     ws_max_buffer_bytes: int
     max_payload_bytes: int
+    max_pending_requests: int
     publish_timeout: float
     query_timeout: float
     cors_origins: tuple[str, ...]

@@ -47,6 +47,7 @@ class Holdings:
         self._held: dict[str, int] = {}
         self._one_change = asyncio.Lock()
         self._strikes: Counter[str] = Counter()
+        self._uses: Counter[str] = Counter()
         self._renewal: asyncio.Task[None] | None = None
         self.refused: dict[str, str] = {}
         """Filters that the broker would not take, and why."""
@@ -106,6 +107,37 @@ class Holdings:
             self._set_wanted(wanted)
             return sorted(held for held in wanted if covers(held, text))
 
+    async def hold(self, text: str) -> None:
+        """Listen to a filter for our own use, beside what users hold; not remembered.
+
+        Every `hold` wants its `release`. Raises a BrokerError.
+        """
+        async with self._one_change:
+            self._uses[text] += 1
+            self._own.setdefault(text, MAX_QOS)
+            try:
+                await self._adjust(self._wanted)
+            except BrokerError:
+                self._forget_use(text)
+                raise
+
+    async def release(self, text: str) -> None:
+        """Listen no more for our own use. Never fails: the broker forgets with the session."""
+        async with self._one_change:
+            if text in self._uses and not self._forget_use(text) and self._broker.connection:
+                try:
+                    await self._adjust(self._wanted)
+                except BrokerError as error:
+                    log.info("the filter %s could not be let go: %s", text, error)
+
+    def _forget_use(self, text: str) -> int:
+        self._uses[text] -= 1
+        left = self._uses[text]
+        if not left:
+            del self._uses[text]
+            self._own.pop(text, None)
+        return left
+
     def connection_changed(self, connection: int) -> None:
         """The broker came or went: renew all subscriptions on a new connection."""
         self._held.clear()
@@ -145,7 +177,7 @@ class Holdings:
     def _give_up(self, text: str, error: BrokerError) -> None:
         if text in self._own:
             log.info("the broker does not let us follow %s: %s", text, error)
-            self._own = {}
+            self._own.pop(text)
         else:
             log.error("the subscription to %s is given up: %s", text, error)
             self.refused[text] = str(error)

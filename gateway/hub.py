@@ -7,7 +7,7 @@ encoder and its readers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from store.message import Message
@@ -53,6 +53,7 @@ class Hub:
     def __init__(self, newest_id: int = 0) -> None:
         self.newest_id = newest_id
         self._channels: dict[tuple[TopicFilter, Encoder], _Channel] = {}
+        self._watchers: list[tuple[TopicFilter, Callable[[Message], None]]] = []
 
     def join(self, reader: LiveReader, topics: TopicFilter, encoder: Encoder) -> None:
         """Show the reader every message from now on."""
@@ -79,12 +80,22 @@ class Hub:
                 frames = channel.encoder.join(wanted)
                 for reader in list(channel.readers):
                     reader.send(frames)
+        for topics, notice in list(self._watchers):
+            for message in messages:
+                if topics.matches(message.topic):
+                    notice(message)
         self.pass_over(messages)
 
     def pass_over(self, messages: Sequence[Message]) -> None:
         """Count messages as shown: they have been, or were shown before they had an id."""
         if messages and messages[-1].id is not None:
             self.newest_id = messages[-1].id
+
+    def watch(self, topics: TopicFilter, notice: Callable[[Message], None]) -> Callable[[], None]:
+        """Call `notice` with each message from now on that the filter matches; returns the end."""
+        watcher = (topics, notice)
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
 
     def tell(self, fields: dict[str, object]) -> None:
         """Give every live reader the same frame, whatever its filter."""

@@ -6,10 +6,15 @@ loop; `dropped` also from the broker's thread, each cause from one place.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 
 RATE_SECONDS = 60
+SLOT_SECONDS = 10
+RATE_SLOTS = RATE_SECONDS // SLOT_SECONDS
+# Topics counted in one slot: a plant that puts a serial number in each topic may not fill the
+# memory.
+MAX_RATED_TOPICS = 50_000
 
 
 class Rate:
@@ -35,6 +40,29 @@ class Rate:
         return round(recent / max(1.0, min(RATE_SECONDS, now - self._started)), 3)
 
 
+class TopicRates:
+    """Messages a second of each topic over the last minute, to ten seconds."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._slots: deque[tuple[int, Counter[str]]] = deque(maxlen=RATE_SLOTS)
+
+    def add(self, topics: Iterable[str]) -> None:
+        """Count messages that arrive now, by topic."""
+        slot = int(self._monotonic()) // SLOT_SECONDS
+        if not self._slots or self._slots[-1][0] != slot:
+            self._slots.append((slot, Counter()))
+        counts = self._slots[-1][1]
+        if len(counts) < MAX_RATED_TOPICS:
+            counts.update(topics)
+
+    def per_second(self, topic: str) -> float:
+        """Return the rate of one topic."""
+        oldest = int(self._monotonic()) // SLOT_SECONDS - RATE_SLOTS
+        total = sum(counts[topic] for slot, counts in self._slots if slot > oldest)
+        return round(total / RATE_SECONDS, 3)
+
+
 class Metrics:
     """Every counter of the service, by name."""
 
@@ -49,3 +77,4 @@ class Metrics:
         self.failures: Counter[str] = Counter()
         """Exceptions that were caught at a boundary, by where."""
         self.rate = Rate(monotonic)
+        self.topic_rates = TopicRates(monotonic)

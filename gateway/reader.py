@@ -23,8 +23,6 @@ log = logging.getLogger(__name__)
 
 # Messages read from the history at once for one reader: some 100 KB, a few milliseconds.
 PAGE = 500
-# Ids looked at in one query: a filter that matches little must not run into the time budget.
-SCAN_IDS = 50_000
 RETRY_S = 0.5
 
 
@@ -155,12 +153,9 @@ class Reader:
             self._on_end()
 
     async def _feed_page(self, newest_id: int) -> None:
-        until = min(newest_id, self._position + SCAN_IDS)
         topics = self._topics
-        page = await self._history.page(
-            Selection(topics, after_id=self._position, before_id=until + 1),
-            limit=PAGE,
-            ascending=True,
+        page = await self._history.forward(
+            Selection(topics, after_id=self._position, before_id=newest_id + 1), limit=PAGE
         )
         if page.pruned_id > self._position:
             self._gap("pruned", self._position, page.oldest_id, page.pruned_id)
@@ -170,8 +165,7 @@ class Reader:
         if page.messages:
             encode = self._encoder.encode
             self._transport.write(self._encoder.join([encode(one) for one in page.messages]))
-        last = page.messages[-1].id if page.messages and not page.complete else until
-        self._position = max(self._position, last or until)
+        self._position = max(self._position, page.scanned_id)
 
     def _gap(
         self, reason: str, after: int | str, next_id: int | None, pruned_id: int | None

@@ -110,6 +110,7 @@ class Recorder:
         self._mailbox.done(batch.items)
         self._metrics.stored_total += len(stored)
         self._metrics.rate.add(len(stored))
+        self._metrics.topic_rates.add(message.topic for message in stored)
         return stored
 
     async def _endure(self, first: _Batch) -> None:

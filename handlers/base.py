@@ -85,11 +85,15 @@ class Handler(tornado.web.RequestHandler):
 
     def finish_with(self, content: bytes) -> None:
         """Answer with bytes of the type already set."""
+        self.add_cors_headers()
+        self.finish(content or None)  # a 204 or 304 may have no body at all
+
+    def add_cors_headers(self) -> None:
+        """Let an allowed web page read the answer."""
         for name, text in self.gate.cors_headers(
             self.request.headers.get("Origin"), self.request.host
         ).items():
             self.add_header(name, text)
-        self.finish(content)
 
     def decode_argument(self, value: bytes, name: str | None = None) -> str:
         """Decode a part of the path strictly."""

@@ -53,6 +53,11 @@ class Contract:
             self._formats.checks(name, raises=error)(_as_format(check))
         self._bodies: dict[tuple[str, str], jsonschema.Draft202012Validator] = {}
         self._parameters: dict[tuple[str, str], dict[str, tuple[dict[str, Any], Any]]] = {}
+        self._required: dict[tuple[str, str], set[str]] = {}
+        self._schemas = {
+            name: self._validator(schema)
+            for name, schema in document["components"]["schemas"].items()
+        }
         for path, item in document["paths"].items():
             for method in METHODS:
                 if method in item:
@@ -64,12 +69,16 @@ class Contract:
             schema = body["content"]["application/json"]["schema"]
             self._bodies[path, method] = self._validator(schema)
         parameters = {}
+        required = set()
         for given in operation.get("parameters", ()):
             parameter = self._resolve(given)
             if parameter["in"] == "query":
                 schema = self._resolve(parameter["schema"])
                 parameters[parameter["name"]] = (schema, self._validator(schema))
+                if parameter.get("required"):
+                    required.add(parameter["name"])
         self._parameters[path, method] = parameters
+        self._required[path, method] = required
 
     def _resolve(self, node: dict[str, Any]) -> dict[str, Any]:
         while "$ref" in node:
@@ -96,13 +105,25 @@ class Contract:
     def body(self, path: str, method: str, content: bytes) -> Any:
         """Parse and check a body; a Problem 422 names every fault."""
         value = parse_json(content)
+        self.check_body(path, method, value)
+        return value
+
+    def check_body(self, path: str, method: str, value: Any) -> None:
+        """Check a parsed body; a Problem 422 names every fault."""
+        self._check(self._bodies[path, method.lower()], value)
+
+    def check_schema(self, name: str, value: Any) -> None:
+        """Check a value against a named schema; a Problem 422 names every fault."""
+        self._check(self._schemas[name], value)
+
+    @staticmethod
+    def _check(validator: jsonschema.Draft202012Validator, value: Any) -> None:
         try:
-            errors = list(self._bodies[path, method.lower()].iter_errors(value))
+            errors = list(validator.iter_errors(value))
         except RecursionError:
             raise unprocessable([Fault("", "is nested too deeply")]) from None
         if errors:
             raise unprocessable(_faults(errors))
-        return value
 
     def query(self, path: str, method: str, query: str) -> dict[str, Any]:
         """Parse and check a query; defaults filled in. A Problem 422 names every fault."""
@@ -133,6 +154,10 @@ class Contract:
             errors = list(validator.iter_errors(value))
             faults += [Fault(name, sentence(error)) for error in errors]
             values[name] = value
+        faults += [
+            Fault(name, "is required")
+            for name in sorted(self._required[path, method.lower()] - given.keys())
+        ]
         if faults:
             raise unprocessable(faults)
         return values
@@ -215,6 +240,10 @@ def sentence(error: Any) -> str:
             return f"must be at most {limit}"
         case "enum":
             return "must be one of " + ", ".join(str(word) for word in limit)
+        case "exclusiveMinimum":
+            return f"must be more than {limit}"
+        case "pattern":
+            return f"must be of the form {limit}"
         case "minLength":
             return "must not be empty"
         case "maxLength":

@@ -1,75 +1,194 @@
-"""`GET /messages` and `GET /topics`: questions to the history."""
+"""`/messages`: pages of the history, one message, its raw payload, and purging."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
+from gateway.hub import Hub
 from handlers.base import Handler
 from handlers.parsing import one_problem, parse_moment
-from handlers.problems import Fault
+from handlers.problems import Fault, Problem, unprocessable
+from handlers.tables import CONTENT_TYPES, csv_header, csv_lines, ndjson_lines
 from store.history import History
-from store.message import message_json
-from store.selection import NO_BOUND, Page, Selection, parse_position
+from store.message import Message, message_json, payload_bytes
+from store.purge import Purge
+from store.selection import NO_BOUND, InvalidPosition, Page, Position, Selection, parse_position
 from store.topics import TopicFilter
 
 
 class Messages(Handler):
-    """`GET /messages`."""
+    """`GET /messages` and `DELETE /messages`."""
 
     history: History
+    hub: Hub
     now_us: Callable[[], int]
 
     async def get(self) -> None:
         """Answer with one page of messages."""
         query = self.query()
         ascending = query.get("order", "asc" if "after" in query else "desc") == "asc"
+        reading = ReadOrder(query, self.now_us(), self.history, self.hub.newest_id)
         page = await self.history.page(
-            read_selection(query, self.now_us(), self.history.totals().epoch),
-            limit=query["limit"],
-            offset=query["offset"],
-            ascending=ascending,
+            reading.selection, limit=query["limit"], offset=query["offset"], ascending=ascending
         )
-        self._log_headers(query, page)
-        body = ",".join(map(message_json, page.messages))
-        self.finish_with(f"[{body}]".encode())
+        self.set_header("X-Log-Position", f"{reading.epoch}.{self.hub.newest_id}")
+        gap = reading.gap(page)
+        if gap:
+            self.set_header("X-Log-Gap", gap)
+        following = self._next_page(query, page, ascending, reading)
+        if following:
+            self.set_header("Link", f'<messages?{following}>; rel="next"')
+        self.set_header("Content-Type", CONTENT_TYPES[query["format"]])
+        self.finish_with(_written(page.messages, query["format"]))
 
-    def _log_headers(self, query: dict[str, Any], page: Page) -> None:
-        epoch = self.history.totals().epoch
-        self.set_header("X-Log-Position", f"{epoch}.{page.newest_id}")
+    def _next_page(
+        self, query: dict[str, Any], page: Page, ascending: bool, reading: ReadOrder
+    ) -> str:
+        """Return the query of the page that follows by key; ascending there always is one."""
+        last_id = page.messages[-1].id if page.messages else None
+        if ascending:
+            after_id = last_id or reading.selection.after_id
+            if page.complete and reading.selection.before_id > self.hub.newest_id:
+                after_id = max(after_id, self.hub.newest_id)
+            changed = {"after": f"{reading.epoch}.{after_id}", "order": "asc"}
+        elif last_id is None or page.complete:
+            return ""
+        else:
+            changed = {"before": f"{reading.epoch}.{last_id}", "order": "desc"}
+        kept = {name: value for name, value in query.items() if name not in ("offset", *changed)}
+        for name, value in kept.items():
+            if isinstance(value, bool):
+                kept[name] = "true" if value else "false"
+        return urlencode({**kept, **changed}, doseq=True)
+
+    async def delete(self) -> None:
+        """Remove messages for good."""
+        query = self.query()
+        if not query.keys() & {"topic", "before", "until"}:
+            raise unprocessable([Fault("topic", "or before or until is needed: what to remove")])
+        reading = ReadOrder(query, self.now_us(), self.history, NO_BOUND - 1)
+        selection = reading.selection
+        removed = await self.history.purge(
+            Purge(selection.topics, selection.before_id, selection.until_us)
+        )
+        self.reply(
+            {
+                "success": True,
+                "message": f"{removed} messages removed",
+                "data": {"deleted": removed},
+            }
+        )
 
 
-def read_selection(query: dict[str, Any], now_us: int, epoch: str) -> Selection:
-    """Turn a checked query into a selection; a Problem 422 for positions of another log."""
-    faults = []
-    bounds = {"after": 0, "before": NO_BOUND}
-    for name in bounds:
-        if name in query:
-            position = parse_position(query[name])
-            if position.epoch not in (None, epoch):
-                faults.append(Fault(name, f"is a position of another log; this one is {epoch}"))
-            bounds[name] = position.id
-    one_problem(faults)
-    topics = query.get("topic")
-    return Selection(
-        topics=TopicFilter(topics) if topics else None,
-        after_id=bounds["after"],
-        before_id=bounds["before"],
-        since_us=parse_moment(query["since"], now_us) if "since" in query else None,
-        until_us=parse_moment(query["until"], now_us) if "until" in query else None,
-        qos=query.get("qos"),
-        retain=query.get("retain"),
-        contains=query.get("contains"),
-    )
+class ReadOrder:
+    """A checked query turned into a selection of the log.
+
+    Nothing above `newest_id`, the last message shown, is read: a message is acknowledged first.
+    """
+
+    def __init__(
+        self, query: dict[str, Any], now_us: int, history: History, newest_id: int
+    ) -> None:
+        totals = history.totals()
+        self.epoch = totals.epoch
+        self._given_id = totals.newest_id
+        self._after: Position | None = None
+        self._gap_before: str | None = None
+        faults = []
+        before_id = NO_BOUND
+        if "before" in query:
+            before = parse_position(query["before"])
+            if before.epoch not in (None, self.epoch):
+                faults.append(Fault("before", f"is of another log; this one is {self.epoch}"))
+            before_id = before.id
+        one_problem(faults)
+        topics = query.get("topic")
+        self.selection = Selection(
+            topics=TopicFilter(topics) if topics else None,
+            after_id=self._start(query, totals.pruned_id, newest_id),
+            before_id=min(before_id, newest_id + 1),
+            since_us=parse_moment(query["since"], now_us) if "since" in query else None,
+            until_us=parse_moment(query["until"], now_us) if "until" in query else None,
+            qos=query.get("qos"),
+            retain=query.get("retain"),
+            contains=query.get("contains"),
+        )
+
+    def _start(self, query: dict[str, Any], pruned_id: int, newest_id: int) -> int:
+        if "after" not in query:
+            return 0
+        after = self._after = parse_position(query["after"])
+        if after.epoch not in (None, self.epoch):
+            self._gap_before = f"reason=epoch;after={after.epoch}.{after.id};next={{}}"
+            return pruned_id
+        if after.id > self._given_id:
+            self._gap_before = f"reason=ahead;after={after.id};next={newest_id + 1}"
+            return newest_id
+        return after.id
+
+    def gap(self, page: Page) -> str:
+        """Return what X-Log-Gap says of this page, or the empty text."""
+        oldest = page.oldest_id or page.pruned_id + 1
+        if self._gap_before:
+            return self._gap_before.format(oldest)
+        if self._after is not None and self._after.id < page.pruned_id:
+            return f"reason=pruned;after={self._after.id};next={oldest}"
+        return ""
 
 
-class Topics(Handler):
-    """`GET /topics`."""
+class OneMessage(Handler):
+    """`GET /messages/{id}`."""
 
     history: History
+    hub: Hub
 
-    async def get(self) -> None:
-        """Answer with the topics that have messages."""
-        query = self.query()
-        topics = TopicFilter(query["topic"]) if "topic" in query else None
-        self.reply(await self.history.topics(topics, query.get("prefix", "")))
+    async def get(self, text: str) -> None:
+        """Answer with one message."""
+        self.query()
+        self.finish_with(message_json(await self.find(text)).encode("utf-8"))
+
+    async def find(self, text: str) -> Message:
+        """Return the message at a position; a Problem 404 when there is none."""
+        try:
+            position = parse_position(text)
+        except InvalidPosition as error:
+            raise unprocessable([Fault("id", str(error))]) from None
+        ours = position.epoch in (None, self.history.totals().epoch)
+        message = None
+        if ours and position.id <= self.hub.newest_id:
+            message = await self.history.message(position.id)
+        if message is None:
+            raise Problem(404, f"there is no message {text}")
+        return message
+
+
+class RawPayload(OneMessage):
+    """`GET /messages/{id}/payload`."""
+
+    async def get(self, text: str) -> None:
+        """Answer with the very bytes that came over MQTT, as a download."""
+        self.query()
+        message = await self.find(text)
+        properties = json.loads(message.properties) if message.properties else {}
+        kind = properties.get("content_type", "")
+        self.set_header(
+            "Content-Type", kind if _is_media_type(kind) else "application/octet-stream"
+        )
+        self.set_header("Content-Disposition", f'attachment; filename="message-{message.id}"')
+        self.finish_with(payload_bytes(message.payload))
+
+
+def _is_media_type(text: str) -> bool:
+    kind, slash, rest = text.partition("/")
+    return bool(kind and slash and rest) and text.isascii() and text.isprintable()
+
+
+def _written(messages: list[Message], form: str) -> bytes:
+    if form == "ndjson":
+        return ndjson_lines(messages)
+    if form == "csv":
+        return csv_header() + csv_lines(messages, raw=False)
+    return f"[{','.join(map(message_json, messages))}]".encode()

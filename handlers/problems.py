@@ -15,7 +15,9 @@ from gateway.broker.errors import (
     PublishTooLarge,
     PublishUnconfirmed,
 )
+from gateway.orders import NoReply, PayloadTooLarge, TooManyRequests
 from store.errors import HistoryUnavailable, QueryTimeout
+from store.message import InvalidPayload
 
 RETRY_AFTER_S = "2"
 
@@ -36,6 +38,8 @@ class Problem(Exception):
     detail: str
     faults: list[Fault] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
+    more: dict[str, object] = field(default_factory=dict)
+    """Further members of the document (RFC 9457, section 3.2)."""
 
     def document(self, request_id: str) -> dict[str, object]:
         """Return the problem document."""
@@ -45,6 +49,7 @@ class Problem(Exception):
             "status": self.status,
             "detail": self.detail,
             "request_id": request_id,
+            **self.more,
         }
         if self.faults:
             body["errors"] = [
@@ -71,6 +76,14 @@ def to_problem(error: BaseException) -> Problem | None:
             if isinstance(error, QueryTimeout):
                 advice = "; ask for less: a shorter time, a narrower topic, a smaller limit"
             return Problem(503, f"{error}{advice}", headers={"Retry-After": RETRY_AFTER_S})
+        case InvalidPayload():
+            return unprocessable([Fault("/payload", str(error))])
+        case PayloadTooLarge():
+            return Problem(413, str(error))
+        case TooManyRequests():
+            return Problem(429, str(error), headers={"Retry-After": RETRY_AFTER_S})
+        case NoReply():
+            return Problem(504, str(error), more={"request_confirmed": error.confirmed})
         case BrokerRefused():
             return Problem(502, str(error))
         case PublishUnconfirmed():

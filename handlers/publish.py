@@ -1,63 +1,124 @@
-"""`POST /publish`: an order given to the broker.
+"""`POST /publish`, `POST /publish/batch` and `POST /request`: orders given to the broker.
 
 Does not: write history or touch the hub; the broker sends the message back like any other.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
-from gateway.broker.broker import Broker
-from gateway.metrics import Metrics
+from gateway.orders import Orders
 from handlers.base import Handler
-from handlers.parsing import one_problem
-from handlers.problems import Fault, Problem
-from store.message import InvalidPayload, compact_json, decode_base64
+from handlers.parsing import parse_json
+from handlers.problems import Fault, Problem, to_problem, unprocessable
+from store.message import compact_json, message_json
+
+MAX_BATCH = 1_000
 
 
 class Publish(Handler):
     """`POST /publish`."""
 
-    broker: Broker
-    metrics: Metrics
-    max_payload_bytes: int
+    orders: Orders
 
     async def post(self) -> None:
         """Publish one message, and wait for the broker at QoS 1 and 2."""
-        order = self.body()
-        qos = order.get("qos", 0)
-        payload = read_payload(order, self.max_payload_bytes)
-        packet_id = await self.broker.publish(
-            order["topic"],
-            payload,
-            qos=qos,
-            retain=order.get("retain", False),
-            properties=order.get("properties"),
-        )
-        self.metrics.published_total += 1
+        self.query()
+        data = await self.orders.publish(self.body())
+        self.reply({"success": True, "message": "Message published successfully", "data": data})
+
+
+class PublishBatch(Handler):
+    """`POST /publish/batch`: in order, each with its own outcome, and one shared wait."""
+
+    orders: Orders
+
+    async def post(self) -> None:
+        """Publish up to 1,000 messages."""
+        self.query()
+        items = self._items()
+        away = self.orders.broker_is_away
+        if away:
+            raise Problem(503, away, headers={"Retry-After": "2"})
+        outcomes: list[asyncio.Task[int] | Problem | None] = []
+        for item in items:
+            outcomes.append(await self._begin(item))
+        results = [await self._result(index, outcome) for index, outcome in enumerate(outcomes)]
+        published = sum(result["status"] == 200 for result in results)
+        failed = len(results) - published
         self.reply(
             {
-                "success": True,
-                "message": "Message published successfully",
-                "data": {"topic": order["topic"], "message_id": packet_id, "confirmed": qos > 0},
-            }
+                "success": not failed,
+                "message": f"{published} of {len(results)} messages published",
+                "data": {"published": published, "failed": failed, "results": results},
+            },
+            207 if failed else 200,
         )
 
+    def _items(self) -> list[Any]:
+        """Return the orders; one that is not JSON is a Problem in its place."""
+        kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind in ("application/x-ndjson", "application/ndjson", "application/jsonl"):
+            items = [_parsed(line) for line in self.request.body.split(b"\n") if line.strip()]
+            if not items:
+                raise unprocessable([Fault("", "must have at least one line")])
+        else:
+            body = parse_json(self.request.body)
+            listed = isinstance(body, dict) and isinstance(body.get("messages"), list)
+            if not listed or len(body["messages"]) <= MAX_BATCH:
+                self.contract.check_body(self.path_template, "post", body)
+            items = body["messages"]
+        if len(items) > MAX_BATCH:
+            raise Problem(
+                413, f"a batch has at most {MAX_BATCH:,} messages; this has {len(items):,}"
+            )
+        return items
 
-def read_payload(order: dict[str, Any], max_bytes: int) -> bytes:
-    """Return the bytes that an order means; a Problem 422 or 413 when they cannot be sent."""
-    given = order["payload"]
-    if order.get("encoding") == "base64":
+    async def _begin(self, item: Any) -> asyncio.Task[int] | Problem | None:
         try:
-            if not isinstance(given, str):
-                raise InvalidPayload("must be a text when encoding is base64")
-            payload = decode_base64(given)
-        except InvalidPayload as error:
-            one_problem([Fault("/payload", str(error))])
-    elif given is None:
-        payload = b""
-    else:
-        payload = (given if isinstance(given, str) else compact_json(given)).encode("utf-8")
-    if len(payload) > max_bytes:
-        raise Problem(413, f"the payload has {len(payload)} bytes; at most {max_bytes} are allowed")
-    return payload
+            if isinstance(item, Problem):
+                raise item
+            self.contract.check_schema("Publish", item)
+            return await self.orders.begin(item)
+        except Exception as error:
+            return _problem(error)
+
+    async def _result(
+        self, index: int, outcome: asyncio.Task[int] | Problem | None
+    ) -> dict[str, Any]:
+        try:
+            if isinstance(outcome, Problem):
+                raise outcome
+            packet_id = await self.orders.confirm(outcome)
+        except Exception as error:
+            problem = _problem(error)
+            return {"index": index, "status": problem.status, "detail": problem.detail}
+        return {"index": index, "status": 200, "message_id": packet_id}
+
+
+class Request(Handler):
+    """`POST /request`: publish, and wait for the reply."""
+
+    orders: Orders
+
+    async def post(self) -> None:
+        """Answer with the reply."""
+        self.query()
+        reply = await self.orders.request(self.body())
+        rtt_ms = compact_json(round(1000 * reply.rtt_s, 3))
+        self.finish_with(f'{{"response":{message_json(reply.message)},"rtt_ms":{rtt_ms}}}'.encode())
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return parse_json(line)
+    except Problem as problem:
+        return problem
+
+
+def _problem(error: Exception) -> Problem:
+    problem = to_problem(error)
+    if problem is None:
+        raise error
+    return problem

@@ -6,16 +6,29 @@ contract neither guards nor marks public. Does not: contain behaviour.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
+from pathlib import Path
 from typing import Any
 
 import tornado.web
 
 from gateway.config import Config
 from gateway.hub import Encoder, Hub
+from gateway.orders import Orders
 from gateway.service_state import ServiceState
-from handlers import messages, publish, service, subscriptions, websocket
+from handlers import (
+    events,
+    export,
+    messages,
+    metrics,
+    publish,
+    service,
+    subscriptions,
+    topics,
+    websocket,
+)
 from handlers.base import Handler, NotFound
 from handlers.contract import Contract, load_document
 from handlers.frames import BatchFrames, SingleFrames
@@ -23,52 +36,22 @@ from handlers.gate import Gate
 
 log = logging.getLogger("access")
 
+Route = tuple[str, type[Handler], dict[str, Any]]
+# What the parts of a path template match: a topic may contain slashes, or be empty by mistake.
+PARTS = {"{topic}": "(.*)", "{id}": "([^/]+)"}
 
-def make_application(config: Config, state: ServiceState, hub: Hub) -> tornado.web.Application:
+
+def make_application(
+    config: Config, state: ServiceState, hub: Hub, orders: Orders
+) -> tornado.web.Application:
     """Build the application. KeyError when a route has no entry or no scope in the contract."""
     contract = Contract(load_document(), state.version)
     gate = Gate(
         key=config.api_key, key_required=config.api_key_required, origins=config.cors_origins
     )
     shared = {"contract": contract, "gate": gate}
-    history = {"history": state.history}
-    encoders: dict[bool, Encoder] = {False: SingleFrames(), True: BatchFrames()}
-    table: list[tuple[str, type[Handler], dict[str, Any]]] = [
-        ("/", service.Root, {"state": state}),
-        ("/health", service.Health, {"state": state}),
-        ("/health/live", service.Liveness, {"state": state}),
-        ("/health/ready", service.Readiness, {"state": state}),
-        ("/stats", service.Stats, {"state": state}),
-        ("/openapi.json", service.OpenApi, {}),
-        (
-            "/publish",
-            publish.Publish,
-            {
-                "broker": state.broker,
-                "metrics": state.metrics,
-                "max_payload_bytes": config.max_payload_bytes,
-            },
-        ),
-        ("/subscribe", subscriptions.Subscribe, {"holdings": state.holdings}),
-        ("/subscribe/{topic}", subscriptions.Unsubscribe, {"holdings": state.holdings}),
-        ("/subscriptions", subscriptions.SubscriptionList, {"holdings": state.holdings}),
-        ("/messages", messages.Messages, {**history, "now_us": state.now_us}),
-        ("/topics", messages.Topics, history),
-        (
-            "/ws",
-            websocket.LiveSocket,
-            {
-                **history,
-                "hub": hub,
-                "holdings": state.holdings,
-                "audience": state.audience,
-                "metrics": state.metrics,
-                "encoders": encoders,
-                "now_us": state.now_us,
-                "max_unsent_bytes": config.ws_max_buffer_bytes,
-            },
-        ),
-    ]
+    table = [*_service_routes(state), *_history_routes(config, state, hub)]
+    table += [*_order_routes(state, orders), *_stream_routes(config, state, hub, orders)]
     for path, _, _ in table:
         for method in contract.methods(path):
             if method not in ("OPTIONS", "HEAD"):
@@ -87,10 +70,77 @@ def make_application(config: Config, state: ServiceState, hub: Hub) -> tornado.w
     )
 
 
+def _service_routes(state: ServiceState) -> list[Route]:
+    return [
+        ("/", service.Root, {"state": state}),
+        ("/health", service.Health, {"state": state}),
+        ("/health/live", service.Liveness, {"state": state}),
+        ("/health/ready", service.Readiness, {"state": state}),
+        ("/stats", service.Stats, {"state": state}),
+        ("/metrics", metrics.Metrics, {"registry": metrics.make_registry(state)}),
+        ("/openapi.json", service.OpenApi, {}),
+    ]
+
+
+def _history_routes(config: Config, state: ServiceState, hub: Hub) -> list[Route]:
+    log_reading = {"history": state.history, "hub": hub}
+    timed = {**log_reading, "now_us": state.now_us}
+    by_topic = {"history": state.history, "metrics": state.metrics}
+    waiters = asyncio.Semaphore(config.ws_max_connections)
+    return [
+        ("/messages", messages.Messages, timed),
+        ("/messages/{id}/payload", messages.RawPayload, log_reading),
+        ("/messages/{id}", messages.OneMessage, log_reading),
+        ("/export", export.Export, timed),
+        (
+            "/backup",
+            export.Backup,
+            {"history": state.history, "directory": Path(config.history_db).parent},
+        ),
+        ("/topics", topics.Topics, by_topic),
+        ("/topics/{topic}", topics.OneTopic, {**by_topic, "hub": hub, "waiters": waiters}),
+        ("/series", topics.SeriesOf, {"history": state.history, "now_us": state.now_us}),
+    ]
+
+
+def _order_routes(state: ServiceState, orders: Orders) -> list[Route]:
+    return [
+        ("/publish", publish.Publish, {"orders": orders}),
+        ("/publish/batch", publish.PublishBatch, {"orders": orders}),
+        ("/request", publish.Request, {"orders": orders}),
+        ("/subscribe", subscriptions.Subscribe, {"orders": orders}),
+        ("/subscribe/{topic}", subscriptions.Unsubscribe, {"orders": orders}),
+        ("/subscriptions", subscriptions.SubscriptionList, {"holdings": state.holdings}),
+    ]
+
+
+def _stream_routes(config: Config, state: ServiceState, hub: Hub, orders: Orders) -> list[Route]:
+    reading = {
+        "hub": hub,
+        "history": state.history,
+        "holdings": state.holdings,
+        "audience": state.audience,
+        "metrics": state.metrics,
+        "now_us": state.now_us,
+        "max_unsent_bytes": config.ws_max_buffer_bytes,
+    }
+    encoders: dict[bool, Encoder] = {False: SingleFrames(), True: BatchFrames()}
+    event_encoder = events.EventEncoder(lambda: state.history.totals().epoch)
+    heartbeat_s = config.ws_heartbeat_interval
+    return [
+        ("/ws", websocket.LiveSocket, {**reading, "orders": orders, "encoders": encoders}),
+        (
+            "/events",
+            events.Events,
+            {**reading, "encoder": event_encoder, "heartbeat_s": heartbeat_s},
+        ),
+    ]
+
+
 def _pattern(path: str) -> str:
     """Return the regular expression of a path template; a topic may contain slashes."""
     parts = re.split(r"(\{\w+\})", path)
-    return "".join("(.*)" if part.startswith("{") else re.escape(part) for part in parts)
+    return "".join(PARTS.get(part, re.escape(part)) for part in parts)
 
 
 def log_request(handler: tornado.web.RequestHandler) -> None:

@@ -111,6 +111,7 @@ class Stats(Handler):
                 "rate_1m": metrics.rate.per_second(),
                 "queue_depth": state.mailbox.depth,
                 "readers_behind": state.audience.behind,
+                "readers_fell_behind_total": metrics.fell_behind_total,
                 "oldest_id": totals.oldest_id,
                 "newest_id": totals.newest_id,
                 "epoch": totals.epoch,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.holdings import Holdings
+from gateway.orders import Orders
 from handlers.base import Handler
 from handlers.problems import Problem
 from store.message import iso_time
@@ -11,42 +12,34 @@ from store.message import iso_time
 class Subscribe(Handler):
     """`POST /subscribe`."""
 
-    holdings: Holdings
+    orders: Orders
 
     async def post(self) -> None:
         """Hold a filter; answered when the broker has confirmed it."""
-        order = self.body()
-        granted = await self.holdings.subscribe(order["topic"], order.get("qos", 0))
-        self.reply(
-            {
-                "success": True,
-                "message": f"Subscribed to {order['topic']}",
-                "data": {"topic": order["topic"], "qos": granted},
-            }
-        )
+        self.query()
+        data = await self.orders.subscribe(self.body())
+        self.reply({"success": True, "message": f"Subscribed to {data['topic']}", "data": data})
 
 
-class Unsubscribe(Subscribe):
+class Unsubscribe(Handler):
     """`DELETE /subscribe/{topic}`."""
+
+    orders: Orders
 
     async def delete(self, topic: str) -> None:
         """Let a filter go."""
         self.query()
         self.contract.check_text("topic", topic, "topic-filter")
-        covered_by = await self.holdings.unsubscribe(topic)
-        if covered_by is None:
+        data = await self.orders.unsubscribe(topic)
+        if data is None:
             raise Problem(404, f"there is no subscription to {topic}")
-        self.reply(
-            {
-                "success": True,
-                "message": f"Unsubscribed from {topic}",
-                "data": {"topic": topic, "still_covered_by": covered_by},
-            }
-        )
+        self.reply({"success": True, "message": f"Unsubscribed from {topic}", "data": data})
 
 
-class SubscriptionList(Subscribe):
+class SubscriptionList(Handler):
     """`GET /subscriptions`."""
+
+    holdings: Holdings
 
     def get(self) -> None:
         """List what the gateway holds."""

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import aiosqlite
 
-from store.errors import DatabaseHeld, DatabaseRefused, QueryTimeout
+from store.errors import DatabaseHeld, DatabaseRefused, HistoryUnavailable, QueryTimeout
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -148,6 +148,20 @@ class Database:
         if not work.cancelled():
             work.exception()  # seen by the caller, or by nobody when the caller was cancelled
 
+    async def backup(self, path: Path) -> None:
+        """Copy the database to a new file, consistently, on a connection of its own.
+
+        One step: a copy in several would begin anew at each commit. Writers go on meanwhile.
+        """
+        uri = f"file:{quote(str(self.path))}?mode=ro"
+        source = await aiosqlite.connect(uri, uri=True, isolation_level=None)
+        try:
+            await _run(source, _copy, path)
+        except sqlite3.Error as error:
+            raise HistoryUnavailable(f"the copy could not be written: {error}") from error
+        finally:
+            await source.close()
+
     def sizes(self) -> tuple[int, int]:
         """Return the bytes of the database file and of its write-ahead log."""
         return _size(self.path), _size(Path(f"{self.path}-wal"))
@@ -195,6 +209,14 @@ def _read_within(
         connection.set_progress_handler(None, 0)
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+
+
+def _copy(connection: sqlite3.Connection, path: Path) -> None:
+    target = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.backup(target)
+    finally:
+        target.close()
 
 
 def _prepare_writer(connection: sqlite3.Connection, full_sync: bool) -> None:

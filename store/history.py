@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from store import reading, retention
+from store import reading, retention, topic_reading
 from store.database import Database
 from store.errors import HistoryUnavailable
 from store.log_writer import LogWriter, Totals
 from store.message import Message
+from store.purge import Purge
 from store.selection import Page, Selection
+from store.series import Series, series
+from store.topic_reading import TopicSummary
 from store.topics import TopicFilter
 
 # Busiest topics that `topic_counts` names.
@@ -24,6 +28,8 @@ TOP_TOPICS = 1_000
 # empty the log before somebody notices.
 PASS_FRACTION = 10
 HOUR_US = 3_600_000_000
+# Ids looked at in one query forward, so that a filter that matches little keeps its time budget.
+SCAN_IDS = 50_000
 
 
 class History:
@@ -71,17 +77,54 @@ class History:
             reading.page, selection, limit=limit, offset=offset, ascending=ascending
         )
 
+    async def forward(self, selection: Selection, *, limit: int) -> Page:
+        """Return the next page in order of arrival; its `scanned_id` is where to go on.
+
+        Short however little matches: it may be empty without being complete. Raises QueryTimeout.
+        """
+        return await self._database.read(reading.forward, selection, limit=limit, scan_ids=SCAN_IDS)
+
+    async def message(self, message_id: int) -> Message | None:
+        """Return one message, or None."""
+        return await self._database.read(reading.message_by_id, message_id)
+
     async def position_before(self, since_us: int) -> int:
         """Return the id after which everything that arrived since then comes."""
         return await self._database.read(reading.position_before, since_us)
 
-    async def topics(self, topics: TopicFilter | None = None, prefix: str = "") -> list[str]:
+    async def topics(
+        self,
+        topics: TopicFilter | None = None,
+        prefix: str = "",
+        after: str = "",
+        limit: int | None = None,
+    ) -> list[str]:
         """Return the sorted names of the topics that have rows. Raises QueryTimeout."""
-        return await self._database.read(reading.topic_names, topics, prefix)
+        return await self._database.read(
+            topic_reading.topic_names, topics, prefix, after, -1 if limit is None else limit
+        )
+
+    async def topic_summaries(
+        self, topics: TopicFilter | None, prefix: str, after: str, limit: int
+    ) -> list[TopicSummary]:
+        """Return what is known of the topics that have rows, by name. Raises QueryTimeout."""
+        return await self._database.read(
+            topic_reading.topic_summaries, topics, prefix, after, limit
+        )
+
+    async def topic_summary(self, name: str) -> TopicSummary | None:
+        """Return what is known of one topic, or None."""
+        return await self._database.read(topic_reading.topic_summary, name)
+
+    async def series(
+        self, topic: str, field: str | None, since_us: int, until_us: int, bucket_us: int
+    ) -> Series:
+        """Return numbers over time of one topic. Raises QueryTimeout."""
+        return await self._database.read(series, topic, field, since_us, until_us, bucket_us)
 
     async def topic_counts(self) -> tuple[int, dict[str, int]]:
         """Return how many topics have rows, and the busiest of them with their rows."""
-        return await self._database.read(reading.topic_counts, TOP_TOPICS)
+        return await self._database.read(topic_reading.topic_counts, TOP_TOPICS)
 
     def totals(self) -> Totals:
         """Return what the log holds now: counters, never a scan."""
@@ -110,6 +153,26 @@ class History:
             return await self._database.write(self._prune_step, now_us)
         except sqlite3.Error as error:
             raise HistoryUnavailable(_sentence(error)) from error
+
+    async def purge(self, purge: Purge) -> int:
+        """Remove what an administrator wants gone, in steps; return the messages removed.
+
+        Raises HistoryUnavailable; what was removed by then stays removed.
+        """
+        removed, after_id = 0, 0
+        while True:
+            try:
+                count, go_on = await self._database.write(self._log.purge, purge, after_id)
+            except sqlite3.Error as error:
+                raise HistoryUnavailable(_sentence(error)) from error
+            removed += count
+            if go_on is None:
+                return removed
+            after_id = go_on
+
+    async def backup(self, path: Path) -> None:
+        """Write a consistent copy of the database to a new file. OSError or HistoryUnavailable."""
+        await self._database.backup(path)
 
     async def close(self) -> None:
         """Mark the log as closed in order. The database itself is closed by its owner."""

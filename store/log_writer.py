@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from store import retention
 from store.message import Message
 from store.minutes import Minutes
+from store.purge import Purge, purge_last_values, purge_step
 
 # Ids are reserved in blocks by a fully synced commit: one extra commit in so many messages, and
 # so many ids skipped by each power cut. JavaScript counts to 2^53: enough for 10^11 cuts.
@@ -74,6 +75,7 @@ class LogWriter:
             self.minutes.recover(connection, now_us)
             count = connection.execute("SELECT sum(message_count) FROM topic").fetchone()[0] or 0
         self.totals = Totals(epoch, count, given, retention.oldest_id(connection), pruned_id)
+        self.minutes.show()
         while self._excess():  # the cap was lowered
             self.trim(connection, min(retention.STEP_ROWS, self._excess()))
 
@@ -124,6 +126,7 @@ class LogWriter:
             message.id = message_id
         self._next_id += len(stored)
         self.totals = totals
+        self.minutes.show()
         return stored
 
     def trim(self, connection: sqlite3.Connection, rows: int) -> None:
@@ -136,6 +139,29 @@ class LogWriter:
             self.minutes = kept_minutes
             raise
         self.totals = totals
+        self.minutes.show()
+
+    def purge(
+        self, connection: sqlite3.Connection, purge: Purge, after_id: int
+    ) -> tuple[int, int | None]:
+        """Remove one step of what an administrator wants gone; see purge.purge_step."""
+        kept_minutes = self.minutes.copy()
+        try:
+            with _transaction(connection):
+                removed, go_on = purge_step(connection, purge, after_id, self.minutes)
+                if go_on is None:
+                    purge_last_values(connection, purge)
+                totals = replace(
+                    self.totals,
+                    message_count=self.totals.message_count - removed,
+                    oldest_id=retention.oldest_id(connection),
+                )
+        except BaseException:
+            self.minutes = kept_minutes
+            raise
+        self.totals = totals
+        self.minutes.show()
+        return removed, go_on
 
     def window(self, connection: sqlite3.Connection) -> list[tuple[int, str, str | bytes, int]]:
         """Return (packet_id, topic, payload, id) of each row the broker may yet redeliver."""

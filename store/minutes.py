@@ -25,7 +25,8 @@ _MERGE = (
 class Minutes:
     """The open minute, and how many rows each minute of the last hour has.
 
-    Writer's thread only, but for `recent`, which any thread may call.
+    Writer's thread only, but for `recent`, which any thread may call: it knows what the last
+    `show` after a commit knew, never half a transaction.
     """
 
     def __init__(self) -> None:
@@ -34,14 +35,19 @@ class Minutes:
         self._last_id = 0
         self._count = 0
         self._recent: dict[int, int] = {}
+        self._shown: dict[int, int] = {}
 
     def copy(self) -> Minutes:
         """Return a snapshot to go back to when a transaction fails."""
         twin = Minutes()
         twin._minute, twin._first_id = self._minute, self._first_id
         twin._last_id, twin._count = self._last_id, self._count
-        twin._recent = dict(self._recent)
+        twin._recent, twin._shown = dict(self._recent), self._shown
         return twin
+
+    def show(self) -> None:
+        """Let `recent` see what was counted: the transaction is committed."""
+        self._shown = dict(self._recent)
 
     def recover(self, connection: sqlite3.Connection, now_us: int) -> None:
         """Read the last hour's counts, and count the rows that an unclean end left uncounted."""
@@ -102,7 +108,7 @@ class Minutes:
     def recent(self, now_us: int) -> int:
         """Return how many rows arrived within the last hour, to the minute."""
         oldest = now_us // MINUTE_US - RECENT_MINUTES
-        return sum(count for minute, count in list(self._recent.items()) if minute > oldest)
+        return sum(count for minute, count in self._shown.items() if minute > oldest)
 
 
 def id_range(

@@ -1,6 +1,6 @@
 """The questions asked of the history, as SQL on a read-only connection.
 
-Answers for: pages of messages, topics and their counts. Does not: choose a connection, keep
+Answers for: pages of messages. Does not: choose a connection, keep
 time, or know who asks. Every function runs in the read transaction that its caller opened.
 """
 
@@ -13,7 +13,8 @@ from dataclasses import replace
 from store.message import Message
 from store.minutes import id_range
 from store.selection import NO_BOUND, Page, Selection
-from store.topics import TopicFilter, is_exact, literal_prefix
+from store.topic_reading import matching_topics
+from store.topics import TopicFilter
 
 COLUMNS = (
     "message.id, topic.name, message.timestamp_us, message.qos, message.retain, message.payload,"
@@ -53,6 +54,33 @@ def page(
     )
 
 
+def forward(
+    connection: sqlite3.Connection, selection: Selection, *, limit: int, scan_ids: int
+) -> Page:
+    """Return the next page in order of arrival, having looked at `scan_ids` ids at most.
+
+    A selection that matches little is thus read in many short transactions, never in a long one.
+    """
+    selection = _narrowed(connection, selection)
+    end = min(selection.before_id, selection.after_id + scan_ids + 1)
+    found = page(connection, replace(selection, before_id=end), limit=limit, ascending=True)
+    scanned_id = end - 1
+    if found.messages and not found.complete:
+        scanned_id = found.messages[-1].id or scanned_id
+    return replace(
+        found, scanned_id=scanned_id, complete=found.complete and end == selection.before_id
+    )
+
+
+def message_by_id(connection: sqlite3.Connection, message_id: int) -> Message | None:
+    """Return one message, or None."""
+    row = connection.execute(
+        f"SELECT {COLUMNS} FROM message JOIN topic ON topic.id = topic_id WHERE message.id = ?",
+        (message_id,),
+    ).fetchone()
+    return None if row is None else to_message(row)
+
+
 def position_before(connection: sqlite3.Connection, since_us: int) -> int:
     """Return the id just before the first message of that time or later."""
     first, _ = id_range(connection, since_us, None)
@@ -64,48 +92,6 @@ def position_before(connection: sqlite3.Connection, since_us: int) -> int:
         return int(found[0]) - 1
     newest = connection.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()[0]
     return int(newest)
-
-
-def matching_topics(connection: sqlite3.Connection, topics: TopicFilter) -> dict[int, int]:
-    """Return topic id -> number of rows for every topic with rows that the filter matches."""
-    found: dict[int, int] = {}
-    for text in topics.texts:
-        if is_exact(text):
-            rows = connection.execute(
-                "SELECT id, name, message_count FROM topic WHERE name = ?", (text,)
-            )
-        else:
-            prefix = literal_prefix(text)
-            rows = connection.execute(
-                "SELECT id, name, message_count FROM topic WHERE name >= ? AND name < ?",
-                (prefix, prefix + "\U0010ffff"),
-            )
-        for topic_id, name, count in rows:
-            if count and topics.matches(name):
-                found[topic_id] = count
-    return found
-
-
-def topic_names(
-    connection: sqlite3.Connection, topics: TopicFilter | None, prefix: str
-) -> list[str]:
-    """Return the sorted names of the topics that have rows."""
-    rows = connection.execute(
-        "SELECT name FROM topic WHERE message_count > 0 AND name >= ? AND name < ? ORDER BY name",
-        (prefix, prefix + "\U0010ffff"),
-    )
-    return [name for (name,) in rows if topics is None or topics.matches(name)]
-
-
-def topic_counts(connection: sqlite3.Connection, at_most: int) -> tuple[int, dict[str, int]]:
-    """Return how many topics have rows, and name -> rows of the busiest."""
-    total = connection.execute("SELECT count(*) FROM topic WHERE message_count > 0").fetchone()[0]
-    rows = connection.execute(
-        "SELECT name, message_count FROM topic WHERE message_count > 0"
-        " ORDER BY message_count DESC, name LIMIT ?",
-        (at_most,),
-    )
-    return total, dict(rows.fetchall())
 
 
 def _narrowed(connection: sqlite3.Connection, selection: Selection) -> Selection:
@@ -135,7 +121,11 @@ def _rows(
         where += " AND +topic_id IN (SELECT value FROM json_each(?))"
         values.append(str(list(topic_ids)))
     elif selection.topics is not None:
-        where += " AND name NOT LIKE '$%'" if selection.topics.texts == ("#",) else ""
+        # Everything, but for the topics beginning with $ that another filter does not name.
+        special = TopicFilter(text for text in selection.topics.texts if text.startswith("$"))
+        topic_ids = matching_topics(connection, special)
+        where += " AND (name NOT LIKE '$%' OR +topic_id IN (SELECT value FROM json_each(?)))"
+        values.append(str(list(topic_ids)))
     sql = (
         f"SELECT {COLUMNS} FROM message CROSS JOIN topic ON topic.id = topic_id WHERE {where}"
         f" ORDER BY message.id {direction} LIMIT ? OFFSET ?"

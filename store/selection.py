@@ -61,3 +61,5 @@ class Page:
     pruned_id: int
     complete: bool
     """Whether the page reached the end of the selection, so that nothing more matched."""
+    scanned_id: int = 0
+    """Reading forward: the log has been read up to here, so the next page begins after it."""

@@ -84,19 +84,6 @@ def is_exact(text: str) -> bool:
     return "+" not in text and "#" not in text
 
 
-def literal_prefix(text: str) -> str:
-    """Return the part of a filter before its first wildcard level, without the last slash.
-
-    `a/b/#` also matches `a/b`, so the slash before a wildcard is not part of the prefix.
-    """
-    levels = []
-    for level in text.split("/"):
-        if level in ("+", "#"):
-            break
-        levels.append(level)
-    return "/".join(levels)
-
-
 @lru_cache(maxsize=4096)
 def _levels(text: str) -> tuple[str, ...]:
     return tuple(text.split("/"))
@@ -138,13 +125,39 @@ def covers(wide: str, narrow: str) -> bool:
     return len(a) == len(b)
 
 
+def overlap(one: str, other: str) -> bool:
+    """Return whether some topic is matched by both filters."""
+    a, b = _levels(one), _levels(other)
+    if (one[0] == "$" and other[0] in "+#") or (other[0] == "$" and one[0] in "+#"):
+        return False
+    for position in range(max(len(a), len(b))):
+        x = a[position] if position < len(a) else None
+        y = b[position] if position < len(b) else None
+        if "#" in (x, y):
+            return True
+        if x is None or y is None or (x != y and "+" not in (x, y)):
+            return False
+    return True
+
+
 def smallest_cover(wanted: dict[str, int]) -> dict[str, int]:
     """Return the fewest of the given filters that together match all, each at the highest QoS
-    of those that it covers. Shape in and out: filter -> QoS."""
+    of those that it covers or overlaps. Shape in and out: filter -> QoS.
+
+    A broker sends a message once for each filter that matches. At one QoS the copies come one
+    after the other and are recognised; at different QoS one overtakes the other.
+    """
     cover: dict[str, int] = {}
     for text in sorted(wanted):
         if not any(covers(other, text) for other in wanted if other != text):
             cover[text] = max(qos for other, qos in wanted.items() if covers(text, other))
+    raised = sorted(cover, key=lambda text: cover[text])
+    while raised:
+        text = raised.pop()
+        for other, qos in list(cover.items()):
+            if qos < cover[text] and overlap(text, other):
+                cover[other] = cover[text]
+                raised.append(other)
     return cover
 
 

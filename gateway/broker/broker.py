@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from paho.mqtt.enums import MQTTErrorCode
@@ -102,6 +102,25 @@ class Broker:
         The topic is valid (check_publish_name). Raises BrokerAway, BrokerRefused,
         PublishUnconfirmed, PublishTooLarge, PropertiesUnsupported.
         """
+        confirmed = await self.begin_publish(
+            topic, payload, qos=qos, retain=retain, properties=properties
+        )
+        return None if confirmed is None else await confirmed
+
+    async def begin_publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        properties: Mapping[str, Any] | None = None,
+    ) -> Coroutine[Any, Any, int] | None:
+        """Send a publish, and return what waits for the broker; None at QoS 0.
+
+        Awaited one after the other, publishes leave in order. What is returned must be awaited:
+        until then the publish holds one of the places in flight. Raises as `publish`.
+        """
         self._require_connection()
         if not qos:
             self._send(topic, payload, 0, retain, properties)
@@ -114,6 +133,13 @@ class Broker:
             raise BrokerAway("too many publishes wait for the broker; nothing was sent") from None
         try:
             packet_id = self._send(topic, payload, qos, retain, properties)
+        except BaseException:
+            self._slots.release()
+            raise
+        return self._confirmation(packet_id, deadline)
+
+    async def _confirmation(self, packet_id: int, deadline: float) -> int:
+        try:
             reason = await self._publishes.wait(packet_id, deadline)
         except TimeoutError:
             raise PublishUnconfirmed(

@@ -1,0 +1,155 @@
+"""`GET /events`: the log as Server-Sent Events.
+
+Answers for: the form of an event, heartbeats, and the end of a stream. Does not: decide what a
+reader is sent; gateway/reader.py does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import tornado.iostream
+
+from gateway.hub import Encoder
+from handlers.problems import Fault, unprocessable
+from handlers.stream import StreamHandler
+from store.message import Message, compact_json, message_fields
+from store.selection import InvalidPosition, Position, parse_position
+
+RETRY_MS = 2_000
+LAST_CHUNK = b"0\r\n\r\n"
+COMMENT = b":\n\n"
+
+
+def chunk(content: bytes) -> bytes:
+    """Return one chunk of HTTP/1.1 chunked transfer coding (RFC 9112, section 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(content), content) if content else b""
+
+
+class EventEncoder:
+    """Events in chunks of HTTP/1.1. One instance serves all readers."""
+
+    def __init__(self, epoch: Callable[[], str]) -> None:
+        self._epoch = epoch
+
+    def encode(self, message: Message) -> bytes:
+        """Return the event of one message; its id is the position, where it has one."""
+        data = '{"type":"message",' + message_fields(message) + "}"
+        return self._event("message", data, message.id)
+
+    def join(self, pieces: Sequence[bytes]) -> bytes:
+        """Return the events as one chunk."""
+        return chunk(b"".join(pieces))
+
+    def frame(self, fields: dict[str, object], position_id: int | None = None) -> bytes:
+        """Return another event as a chunk."""
+        return chunk(self._event(str(fields["type"]), compact_json(fields), position_id))
+
+    def _event(self, name: str, data: str, position_id: int | None) -> bytes:
+        # JSON never holds a raw line feed, so one data line is enough.
+        place = "" if position_id is None else f"id: {self._epoch()}.{position_id}\n"
+        return f"{place}event: {name}\ndata: {data}\n\n".encode()
+
+
+class LimitedEvents:
+    """Events for one reader that wants so many messages and then the end."""
+
+    def __init__(self, encoder: Encoder, limit: int, on_limit: Callable[[], None]) -> None:
+        self._encoder = encoder
+        self._left = limit
+        self._on_limit = on_limit
+
+    def encode(self, message: Message) -> bytes:
+        """Return the event of one message."""
+        return self._encoder.encode(message)
+
+    def join(self, pieces: Sequence[bytes]) -> bytes:
+        """Return as many of the events as are still wanted."""
+        wanted = pieces[: self._left]
+        self._left -= len(wanted)
+        if not self._left:
+            asyncio.get_running_loop().call_soon(self._on_limit)
+        return self._encoder.join(wanted)
+
+    def frame(self, fields: dict[str, object], position_id: int | None = None) -> bytes:
+        """Return another event."""
+        return self._encoder.frame(fields, position_id)
+
+
+class Events(StreamHandler):
+    """One SSE reader."""
+
+    encoder: Encoder
+    heartbeat_s: float
+
+    _stream: tornado.iostream.IOStream | None = None
+    _beat: asyncio.TimerHandle | None = None
+
+    def prepare(self) -> Awaitable[None] | None:
+        """Admit the reader before anything is written."""
+        super().prepare()
+        if self.request.method in ("GET", "HEAD"):
+            self.admit_reader()
+        return None
+
+    async def get(self) -> None:
+        """Begin the stream; the connection lives on when this returns."""
+        resume = self._last_event_id()
+        self.set_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.set_header("Connection", "close")
+        self.add_cors_headers()
+        if self.request.method == "HEAD" or self.request.version == "HTTP/1.0":
+            await self.finish()
+            return
+        await self.flush()
+        self._stream = stream = self.detach()
+        self.audience.seat(self)
+        stream.set_close_callback(self._closed)
+        encoder: Encoder = self.encoder
+        if "limit" in self._asked:
+            encoder = LimitedEvents(encoder, self._asked["limit"], self.dismiss)
+        self._transport = self.make_reader(stream, encoder, self.dismiss)
+        self._transport.write(chunk(b"retry: %d\n\n" % RETRY_MS))
+        self._transport.write(self.encoder.frame(self.welcome()))
+        self._schedule_beat()
+        await self.start_reader(resume)
+
+    def _last_event_id(self) -> Position | None:
+        """Return where the reader stopped; it wins over the query."""
+        given = self.request.headers.get("Last-Event-ID")
+        if not given:
+            return None
+        try:
+            return parse_position(given)
+        except InvalidPosition as error:
+            raise unprocessable([Fault("Last-Event-ID", str(error))]) from None
+
+    def _schedule_beat(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._beat = loop.call_later(self.heartbeat_s, self._send_beat)
+
+    def _send_beat(self) -> None:
+        if not self._transport.unsent_bytes:
+            self._transport.write(chunk(COMMENT))
+        self._schedule_beat()
+
+    def dismiss(self) -> None:
+        """End the stream in order: the service stops, or the limit is reached."""
+        self.end_reader()
+        if self._stream is not None and not self._stream.closed():
+            future = self._stream.write(LAST_CHUNK)
+            stream = self._stream
+            future.add_done_callback(lambda done: _close(stream, done))
+
+    def _closed(self) -> None:
+        self.audience.release(self)
+        if self._beat is not None:
+            self._beat.cancel()
+        self.end_reader()
+
+
+def _close(stream: tornado.iostream.IOStream, done: asyncio.Future[None]) -> None:
+    if not done.cancelled():
+        done.exception()
+    stream.close()

@@ -1,0 +1,84 @@
+"""`GET /metrics`: the counters in the Prometheus text format.
+
+Answers for: names and types. Does not: count; gateway/metrics.py does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from gateway.service_state import ServiceState
+from handlers.base import Handler
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class ServiceCollector(Collector):
+    """Reads the state at each scrape."""
+
+    def __init__(self, state: ServiceState) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[Any]:
+        """Yield every family."""
+        metrics = self._state.metrics
+        for name, sentence, value in (
+            ("received", "Messages received from the broker", metrics.received_total),
+            ("stored", "Messages stored in the history", metrics.stored_total),
+            ("published", "Messages published over the API", metrics.published_total),
+            ("readers_fell_behind", "Times a live reader fell behind", metrics.fell_behind_total),
+        ):
+            yield CounterMetricFamily(f"mqtt_api_{name}", sentence, value)
+        dropped = CounterMetricFamily(
+            "mqtt_api_dropped", "Deliveries that were not stored, by cause", labels=["cause"]
+        )
+        for cause, count in sorted(metrics.dropped.items()):
+            dropped.add_metric([cause], count)
+        yield dropped
+        failures = CounterMetricFamily(
+            "mqtt_api_failures", "Exceptions caught at a boundary, by place", labels=["place"]
+        )
+        for place, count in sorted(metrics.failures.items()):
+            failures.add_metric([place], count)
+        yield failures
+        yield from self._gauges()
+
+    def _gauges(self) -> Iterator[GaugeMetricFamily]:
+        state = self._state
+        sizes = state.history.sizes()
+        for name, sentence, value in (
+            ("broker_connected", "1 while connected to the broker", int(state.mqtt_connected)),
+            ("history_writable", "1 while the history can be written", not state.recorder.trouble),
+            ("queue_messages", "Messages received and not stored yet", state.mailbox.depth),
+            ("history_messages", "Messages in the history", state.history.totals().message_count),
+            ("readers", "Connected readers", state.audience.count),
+            ("readers_behind", "Readers fed from the history", state.audience.behind),
+            ("database_bytes", "Size of the database file", sizes["database_bytes"]),
+            ("wal_bytes", "Size of its write-ahead log", sizes["wal_bytes"]),
+            ("uptime_seconds", "Seconds since the start", state.uptime_s()),
+        ):
+            yield GaugeMetricFamily(f"mqtt_api_{name}", sentence, value)
+
+
+class Metrics(Handler):
+    """`GET /metrics`."""
+
+    registry: CollectorRegistry
+
+    def get(self) -> None:
+        """Answer a scrape."""
+        self.query()
+        self.set_header("Content-Type", CONTENT_TYPE)
+        self.finish_with(generate_latest(self.registry))
+
+
+def make_registry(state: ServiceState) -> CollectorRegistry:
+    """Return the registry of one service."""
+    registry = CollectorRegistry()
+    registry.register(ServiceCollector(state))
+    return registry

@@ -1,0 +1,158 @@
+"""What WebSocket and SSE share: admission of a reader, its query, its welcome, and its transport.
+
+Answers for: turning a query into a reader of the log. Does not: know frames or events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import tornado.iostream
+
+from gateway.audience import Audience
+from gateway.holdings import Holdings
+from gateway.hub import Encoder, Hub
+from gateway.metrics import Metrics
+from gateway.reader import Reader
+from handlers.base import Handler
+from handlers.conflation import Conflation
+from handlers.parsing import parse_moment
+from handlers.problems import Problem
+from store.history import History
+from store.message import iso_time
+from store.selection import Position, parse_position
+from store.topics import TopicFilter
+
+# Below this a reader that is fed from the log gets its next page.
+LOW_WATER_BYTES = 64 * 1024
+
+
+class StreamTransport:
+    """Writes ready-made bytes to a Tornado stream and counts what has not left."""
+
+    def __init__(self, stream: tornado.iostream.IOStream) -> None:
+        self._stream = stream
+        self._unsent_bytes = 0
+        self._sent = asyncio.Event()
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes taken and not yet given to the system."""
+        return self._unsent_bytes
+
+    def write(self, data: bytes) -> None:
+        """Take the bytes; never blocks. A closed stream swallows them: its reader is ending."""
+        if not data or self._stream.closed():
+            return
+        future = self._stream.write(data)
+        if future.done():
+            future.exception()  # a stream that just closed; seen here so that nobody warns
+        else:
+            self._unsent_bytes += len(data)
+            future.add_done_callback(lambda done: self._left(done, len(data)))
+
+    def _left(self, done: asyncio.Future[None], size: int) -> None:
+        if not done.cancelled():
+            done.exception()
+        self._unsent_bytes -= size
+        if self._unsent_bytes <= LOW_WATER_BYTES:
+            self._sent.set()
+
+    async def wait_until_sent(self) -> None:
+        """Wait until little is left, or the stream is closed."""
+        while self._unsent_bytes > LOW_WATER_BYTES and not self._stream.closed():
+            self._sent.clear()
+            await self._sent.wait()
+
+
+class StreamHandler(Handler):
+    """Base of the two kinds of reader."""
+
+    hub: Hub
+    history: History
+    holdings: Holdings
+    audience: Audience
+    metrics: Metrics
+    now_us: Callable[[], int]
+    max_unsent_bytes: int
+
+    _reader: Reader | None = None
+    _conflation: Conflation | None = None
+    _asked: dict[str, Any]
+
+    def admit_reader(self) -> None:
+        """Check origin, query and room; raise the Problem before anything has begun."""
+        origin = self.request.headers.get("Origin")
+        if origin and not self.gate.allows_origin(origin, self.request.host):
+            raise Problem(403, "web pages of this origin may not listen (CORS_ORIGINS)")
+        self._asked = self.query()
+        if self.audience.is_full:
+            raise Problem(
+                503,
+                "all places for readers are taken (WS_MAX_CONNECTIONS)",
+                headers={"Retry-After": "5"},
+            )
+
+    def make_reader(
+        self, stream: tornado.iostream.IOStream, encoder: Encoder, on_end: Callable[[], None]
+    ) -> StreamTransport:
+        """Make the reader; return what its own frames are written to."""
+        transport = StreamTransport(stream)
+        if "conflate" in self._asked:
+            self._conflation = Conflation(
+                encoder, transport, self._asked["conflate"] / 1000, self.max_unsent_bytes
+            )
+            encoder = self._conflation
+        self._reader = Reader(
+            self.hub,
+            self.history,
+            self.metrics,
+            transport,
+            TopicFilter(self._asked["topic"]),
+            encoder,
+            max_unsent_bytes=self.max_unsent_bytes,
+            on_end=on_end,
+        )
+        return transport
+
+    def welcome(self) -> dict[str, object]:
+        """Return the fields of the first frame."""
+        totals = self.history.totals()
+        return {
+            "type": "welcome",
+            "message": "Connected to GhostMesh MQTT API",
+            "timestamp": iso_time(self.now_us()),
+            "epoch": totals.epoch,
+            "newest_id": self.hub.newest_id,
+            "oldest_id": totals.oldest_id,
+            "uncovered": self.holdings.uncovered(TopicFilter(self._asked["topic"])),
+        }
+
+    async def start_reader(self, resume: Position | None = None) -> None:
+        """Begin where the caller asks to: a resumed position, `after`, `since`, or the head."""
+        assert self._reader is not None
+        if resume is not None:
+            self._reader.start_at(resume)
+        elif "after" in self._asked:
+            self._reader.start_at(parse_position(self._asked["after"]))
+        elif self._asked.get("since") == "all":
+            self._reader.start_after(0)
+        elif "since" in self._asked:
+            since_us = parse_moment(self._asked["since"], self.now_us())
+            self._reader.start_after(await self.history.position_before(since_us))
+        else:
+            self._reader.start_at(None)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it is being fed from the history."""
+        return self._reader is not None and self._reader.is_behind
+
+    def end_reader(self) -> None:
+        """Forget the reader. Safe to repeat."""
+        if self._reader is not None:
+            self._reader.close()
+        if self._conflation is not None:
+            self._conflation.close()

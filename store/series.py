@@ -1,0 +1,97 @@
+"""Numbers over time: buckets of one topic, computed in SQL.
+
+Answers for: what counts as a number, and the shape of a bucket. Runs in the read transaction
+that its caller opened.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from store.minutes import id_range
+
+SECOND_US = 1_000_000
+# json_extract on text that is not JSON would fail the whole query, so validity is asked first.
+_VALUE = (
+    "CASE WHEN typeof(payload) = 'text' AND json_valid(payload)"
+    " AND json_type(payload, :field) IN ('integer', 'real')"
+    " THEN json_extract(payload, :field) END"
+)
+_BUCKETS = f"""
+WITH number AS MATERIALIZED (
+    SELECT id, timestamp_us / :bucket_us AS bucket, {_VALUE} AS value
+    FROM message
+    WHERE topic_id = (SELECT id FROM topic WHERE name = :topic)
+      AND id >= :first_id AND id <= :last_id
+      AND timestamp_us >= :since_us AND timestamp_us < :until_us
+)
+SELECT bucket, count(value), min(value), max(value), avg(value),
+       min(CASE WHEN value IS NOT NULL THEN id END), max(CASE WHEN value IS NOT NULL THEN id END),
+       count(*)
+FROM number GROUP BY bucket ORDER BY bucket
+"""
+_LARGEST = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One bucket: `start_us` is where it begins; `first` and `last` are in order of arrival."""
+
+    start_us: int
+    count: int
+    min: float
+    max: float
+    avg: float
+    first: float
+    last: float
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The buckets that hold numbers, in order; `skipped` counts rows that held none."""
+
+    points: list[Point]
+    skipped: int
+
+
+def series(
+    connection: sqlite3.Connection,
+    topic: str,
+    field: str | None,
+    since_us: int,
+    until_us: int,
+    bucket_us: int,
+) -> Series:
+    """Return the series of one topic. `field` is a JSON path; None means the payload itself."""
+    first_id, last_id = id_range(connection, since_us, until_us)
+    path = field or "$"
+    rows = connection.execute(
+        _BUCKETS,
+        {
+            "topic": topic,
+            "field": path,
+            "since_us": since_us,
+            "until_us": until_us,
+            "bucket_us": bucket_us,
+            "first_id": first_id,
+            "last_id": _LARGEST if last_id is None else last_id,
+        },
+    ).fetchall()
+    ends = {row[5] for row in rows} | {row[6] for row in rows}
+    values = _values(connection, path, [end for end in ends if end is not None])
+    points = [
+        Point(bucket * bucket_us, count, low, high, mean, values[first], values[last])
+        for bucket, count, low, high, mean, first, last, _ in rows
+        if count
+    ]
+    return Series(points, sum(row[7] - row[1] for row in rows))
+
+
+def _values(connection: sqlite3.Connection, path: str, ids: list[int]) -> dict[int, float]:
+    rows = connection.execute(
+        "SELECT id, json_extract(payload, ?) FROM message"
+        " WHERE id IN (SELECT value FROM json_each(?))",
+        (path, str(ids)),
+    )
+    return dict(rows.fetchall())
