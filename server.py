@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import tornado.autoreload
@@ -29,7 +29,6 @@ from gateway.audience import Audience
 from gateway.broker.broker import Broker
 from gateway.broker.session import BrokerSettings
 from gateway.config import Config, ConfigError
-from gateway.embedded import EmbeddedBroker, is_listening, start_embedded_broker
 from gateway.holdings import Holdings
 from gateway.hub import Hub
 from gateway.log_setup import set_up_logging
@@ -38,11 +37,16 @@ from gateway.metrics import Metrics
 from gateway.orders import Orders
 from gateway.recorder import Recorder
 from gateway.service_state import ServiceState
+from handlers.gate import Gate, GateSettings
+from handlers.hosts import parse_networks
+from handlers.keyring import Keyring, KeysFileError
 from handlers.routes import make_application
 from store.database import Database
 from store.errors import DatabaseHeld, DatabaseRefused
 from store.history import History
 from store.subscriptions import Subscriptions
+from tools import keys
+from tools.tryout import broker_to_try, greeting
 
 VERSION = "1.0.0"
 # sysexits.h: what a supervisor needs to know about an end.
@@ -53,8 +57,11 @@ DRAIN_S = 4.0
 LEAVE_S = 3.0
 CLOSE_S = 1.0
 MAX_HEADER_BYTES = 64 * 1024
-IDLE_S = 75
-BODY_S = 30
+# A socket that sends its request drop by drop is closed after these.
+IDLE_S = 10
+BODY_S = 12
+# How soon an open stream notices that its key was revoked or has expired.
+KEY_CHECK_S = 2.0
 
 log = logging.getLogger("server")
 
@@ -69,6 +76,7 @@ class Service:
 
     state: ServiceState
     hub: Hub
+    gate: Gate
     port: int
 
 
@@ -76,7 +84,7 @@ def _now_us() -> int:
     return time.time_ns() // 1_000
 
 
-def _tls(config: Config) -> ssl.SSLContext | None:
+def _broker_tls(config: Config) -> ssl.SSLContext | None:
     if not config.mqtt_tls:
         return None
     try:
@@ -89,6 +97,49 @@ def _tls(config: Config) -> ssl.SSLContext | None:
             f"the files of MQTT_TLS_CA, _CERT or _KEY cannot be used: {error}"
         ) from None
     return context
+
+
+def _api_tls(config: Config) -> ssl.SSLContext | None:
+    if not config.api_tls_cert:
+        return None
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(config.api_tls_cert, config.api_tls_key or None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"API_TLS_CERT or API_TLS_KEY cannot be used: {error}") from None
+    return context
+
+
+def _gate(config: Config) -> Gate:
+    try:
+        keyring = Keyring(config.api_key, config.api_keys_file, _now_us)
+    except KeysFileError as error:
+        raise ConfigError(str(error)) from None
+    if config.api_key_required and keyring.is_empty:
+        raise ConfigError("API_KEY_REQUIRED is true, but API_KEYS_FILE holds no key")
+    settings = GateSettings(
+        key_required=config.api_key_required,
+        origins=config.cors_origins,
+        allowed_hosts=config.allowed_hosts,
+        own_names=(socket.gethostname(), socket.getfqdn()),
+        trusted_proxies=parse_networks(config.trusted_proxies),
+        rate_limit=config.rate_limit_requests if config.rate_limit_enabled else 0,
+        rate_window_s=config.rate_limit_window,
+    )
+    return Gate(settings, keyring, time.monotonic)
+
+
+def _warn_of_open_doors(config: Config) -> None:
+    local = config.api_host in ("127.0.0.1", "::1", "localhost")
+    if not config.api_key_required and not local:
+        log.warning(
+            "everybody who reaches %s:%d may read and publish: set API_KEY_REQUIRED and a key",
+            config.api_host,
+            config.api_port,
+        )
+    if "*" in config.cors_origins:
+        log.warning("any web page may call this service: set CORS_ORIGINS (empty: only our own)")
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
@@ -108,7 +159,7 @@ async def serve(config: Config) -> AsyncIterator[Service]:
     Raises ConfigError, DatabaseRefused, DatabaseHeld or PortHeld when it cannot start.
     """
     async with AsyncExitStack() as stack:
-        tls = _tls(config)
+        tls = _broker_tls(config)
         sockets = _listen(config.api_host, config.api_port)
         for bound in sockets:
             stack.callback(bound.close)
@@ -134,17 +185,21 @@ async def serve(config: Config) -> AsyncIterator[Service]:
         stack.push_async_callback(state.recorder.stop, DRAIN_S)
         state.broker.start()
         stack.push_async_callback(state.broker.stop, LEAVE_S)
+        gate = _gate(config)
+        watch = asyncio.create_task(state.audience.watch(KEY_CHECK_S))
+        stack.push_async_callback(_cancelled, watch)
         http = tornado.httpserver.HTTPServer(
-            make_application(config, state, hub, _orders(config, state, hub)),
+            make_application(config, state, hub, _orders(config, state, hub), gate),
+            ssl_options=_api_tls(config),
             max_header_size=MAX_HEADER_BYTES,
-            max_body_size=2 * config.max_payload_bytes + 65_536,
+            max_body_size=4 * config.max_payload_bytes + 4 * MAX_HEADER_BYTES,
             idle_connection_timeout=IDLE_S,
             body_timeout=BODY_S,
         )
         http.add_sockets(sockets)
         stack.push_async_callback(_close_connections, http, state.audience)
         stack.callback(http.stop)
-        yield Service(state, hub, sockets[0].getsockname()[1])
+        yield Service(state, hub, gate, sockets[0].getsockname()[1])
 
 
 def _connect_parts(
@@ -236,6 +291,11 @@ def _orders(config: Config, state: ServiceState, hub: Hub) -> Orders:
     )
 
 
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def _close_connections(http: tornado.httpserver.HTTPServer, audience: Audience) -> None:
     audience.dismiss_all()
     deadline = time.monotonic() + CLOSE_S
@@ -251,39 +311,12 @@ async def _close_connections(http: tornado.httpserver.HTTPServer, audience: Audi
 # -- the command line ------------------------------------------------------------------------
 
 
-def _broker_to_try(config: Config) -> tuple[Config, EmbeddedBroker | None]:
-    """Return the configuration to use, and the embedded broker where one was started."""
-    host, port = config.mqtt_broker_host, config.mqtt_broker_port
-    if config.broker_is_given or is_listening(host, port):
-        return config, None
-    embedded = start_embedded_broker(port)
-    if embedded is None:
-        log.warning(
-            "there is no broker at %s:%d, and the embedded one is not installed"
-            " (pip install iotcore); waiting for yours",
-            host,
-            port,
-        )
-        return config, None
-    return replace(config, mqtt_broker_host="127.0.0.1", mqtt_broker_stats="off"), embedded
-
-
-def _greet(config: Config, service: Service, embedded: EmbeddedBroker | None) -> None:
-    base = f"http://localhost:{service.port}"
-    broker = f"{config.mqtt_broker_host}:{config.mqtt_broker_port}"
-    if embedded is not None:
-        broker += "  (embedded, for trying out; forgets everything when it stops)"
-    print(
-        f"\n  GhostMesh MQTT API {VERSION}\n\n"
-        f"  API        {base}\n"
-        f"  WebSocket  ws://localhost:{service.port}/ws\n"
-        f"  Broker     {broker}\n"
-        f"  Database   {Path(config.history_db).resolve()}\n\n"
-        f'  Try:  curl -X POST {base}/publish -d \'{{"topic": "hello", "payload": "world"}}\'\n'
-        f"        curl {base}/messages\n\n"
-        "  Ctrl-C stops it.\n",
-        flush=True,
-    )
+def _reload_keys(gate: Gate) -> None:
+    try:
+        gate.keyring.reload()
+        log.info("the keys were read again")
+    except KeysFileError as error:
+        log.error("%s; the keys stay as they were", error)
 
 
 async def _run(config: Config, with_broker: bool) -> None:
@@ -292,13 +325,15 @@ async def _run(config: Config, with_broker: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     embedded = None
+    _warn_of_open_doors(config)
     if with_broker:
-        config, embedded = _broker_to_try(config)
+        config, embedded = broker_to_try(config)
     try:
         async with serve(config) as service:
             log.info("listening on %s:%d", config.api_host, service.port)
             if with_broker:
-                _greet(config, service, embedded)
+                print(greeting(config, VERSION, service.port, embedded is not None), flush=True)
+            loop.add_signal_handler(signal.SIGHUP, _reload_keys, service.gate)
             if config.api_reload:
                 tornado.autoreload.start()
             await stop.wait()
@@ -323,11 +358,15 @@ def main(arguments: list[str] | None = None, environment: Mapping[str, str] = os
         help="start an embedded broker if none is given and none listens",
     )
     parser.add_argument("--version", action="version", version=VERSION)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    keys.add_parser(commands, environment.get("API_KEYS_FILE", ""))
     options = parser.parse_args(arguments)
+    if options.command == "keys":
+        return keys.run(options)
     try:
         config = Config.from_mapping(environment)
         if options.check_config:
-            _tls(config)
+            _broker_tls(config), _api_tls(config), _gate(config)
             print("the configuration is fine")
             return 0
         set_up_logging(config.log_level, config.log_format, config.log_file)

@@ -18,8 +18,8 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     py_modules=["server"],
-    packages=["gateway", "gateway.broker", "store", "migrations", "handlers"],
-    package_data={"migrations": ["*.sql"], "handlers": ["*.json"]},
+    packages=["gateway", "gateway.broker", "store", "migrations", "handlers", "tools"],
+    package_data={"migrations": ["*.sql"], "handlers": ["*.json", "html/*"]},
     install_requires=[
         "tornado>=6.6.1",
         "paho-mqtt>=2.2",
@@ -27,6 +27,9 @@ setup(
         "aiosqlite>=0.22.1,<0.23",
         "jsonschema>=4.26",
         "prometheus-client>=0.26",
+        # Swagger UI and ReDoc as files, so that the pages need no internet.
+        "mkdocs-swagger-ui-tag==0.8.1",
+        "mkdocs-redoc-tag==0.2.0",
     ],
     extras_require={
         "try": ["iotcore>=0.4,<0.5"],

@@ -6,6 +6,7 @@ from a new one. Does not: know paho. Runs on the broker's thread.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 
 from gateway.mailbox import Connected, Delivery, Mailbox
@@ -16,12 +17,19 @@ from store.topics import TopicFilter
 SYS_PREFIX = "$SYS/"
 # mosquitto has some sixty; a hostile broker may not fill the memory with them.
 MAX_SYS_TOPICS = 500
+MAX_SUBSCRIPTION_NUMBER = 268_435_455  # MQTT 5.0, 3.8.2.1.2
+
+
+def subscription_number(text: str) -> int:
+    """Return the MQTT 5 subscription identifier of a filter: the same in every process, so that
+    a session resumed after a restart still tells which filter a copy came for."""
+    return 1 + zlib.crc32(text.encode("utf-8")) % MAX_SUBSCRIPTION_NUMBER
 
 
 class Arrivals:
     """The door through which every message enters. Broker's thread only, but for `broker_says`.
 
-    `wanted` is replaced as a whole by the event loop when the subscriptions change.
+    `wanted` and `held` are replaced as a whole by the event loop when the subscriptions change.
     """
 
     def __init__(self, mailbox: Mailbox, metrics: Metrics, now_us: Callable[[], int]) -> None:
@@ -36,12 +44,14 @@ class Arrivals:
         """The mailbox was full: nothing more enters from this connection."""
         self.broker_says: dict[str, str] = {}
         self.wanted = TopicFilter(())
+        self.held: frozenset[int] = frozenset()
+        """Identifiers of the filters held at the broker: only between these are there copies."""
 
     def begin(self, connection: int, session_present: bool) -> None:
         """A new connection to the broker is up."""
         self._connection = connection
         self._resumed = session_present
-        self._copies = set()
+        self._last, self._copies = ("", b""), set()  # no copy of what an earlier one delivered
         self.overflowed = False
         self._mailbox.put(Connected(connection, session_present))
 
@@ -94,9 +104,14 @@ class Arrivals:
         """Whether this is one more copy of the message before it, for another subscription.
 
         A broker sends the copies for overlapping subscriptions one after the other, each with
-        another identifier; the same identifier again is a new message.
+        another identifier; the same identifier again is a new message. So is one after a
+        subscription was replaced: the filter of the message before it is not held any more.
         """
-        same = self._last == (topic, payload) and self._copies.isdisjoint(subscription_ids)
+        same = (
+            self._last == (topic, payload)
+            and self._copies.isdisjoint(subscription_ids)
+            and self._copies <= self.held
+        )
         if same:
             self._copies.update(subscription_ids)
         else:

@@ -6,6 +6,7 @@ hub does that for those who are live.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 
@@ -16,8 +17,15 @@ class Seat(Protocol):
     def is_behind(self) -> bool:
         """Whether it is being fed from the history."""
 
+    @property
+    def is_welcome(self) -> bool:
+        """Whether it may stay: its key is neither revoked nor expired."""
+
     def dismiss(self) -> None:
         """Tell it that the service stops, and close it."""
+
+    def expel(self) -> None:
+        """Tell it that its key is no longer good, and close it."""
 
 
 class Audience:
@@ -49,6 +57,13 @@ class Audience:
     def release(self, reader: Seat) -> None:
         """Let one go. No error when it is not there."""
         self._seated.discard(reader)
+
+    async def watch(self, interval_s: float) -> None:
+        """Close those who are no longer welcome, for ever."""
+        while True:
+            await asyncio.sleep(interval_s)
+            for reader in [reader for reader in self._seated if not reader.is_welcome]:
+                reader.expel()
 
     def dismiss_all(self) -> None:
         """Close them all: the service stops."""

@@ -6,6 +6,7 @@ Does not: read the environment itself.
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -110,6 +111,16 @@ def _subscriptions(given: str) -> tuple[tuple[str, int], ...]:
                 f"topic filters, comma-separated, each with :0 or :1 at will ({part!r} {error})"
             ) from None
     return tuple(found)
+
+
+def _networks(given: str) -> tuple[str, ...]:
+    found = _list(given)
+    for part in found:
+        try:
+            ipaddress.ip_network(part, strict=False)
+        except ValueError:
+            raise ValueError("addresses or networks, comma-separated") from None
+    return found
 
 
 def _status_topic(given: str) -> str:
@@ -268,6 +279,26 @@ VARIABLES = (
     ),
     Variable("API_KEY_REQUIRED", _flag, "false", "Ask every caller for a key."),
     Variable("API_KEY", _text, "", "The key.", secret=True),
+    Variable(
+        "API_KEYS_FILE", _text, "", "File with several named keys; made by `server.py keys add`."
+    ),
+    Variable("ALLOWED_HOSTS", _list, "", "Dotted host names that are ours, comma-separated."),
+    Variable(
+        "TRUSTED_PROXIES",
+        _networks,
+        "",
+        "Addresses or networks whose X-Forwarded-For is believed, comma-separated.",
+    ),
+    Variable("API_TLS_CERT", _text, "", "File of the certificate chain, to serve HTTPS."),
+    Variable("API_TLS_KEY", _text, "", "File of the certificate's key."),
+    Variable("RATE_LIMIT_ENABLED", _flag, "true", "Limit how often a caller may ask."),
+    Variable(
+        "RATE_LIMIT_REQUESTS",
+        _whole(1, 100_000_000),
+        "6000",
+        "Requests a caller may make within RATE_LIMIT_WINDOW.",
+    ),
+    Variable("RATE_LIMIT_WINDOW", _number(0.1, 86_400), "60", "Seconds of the sliding window."),
     Variable("LOG_LEVEL", _choice(*LOG_LEVELS), "INFO", "Least severe level that is logged."),
     Variable("LOG_FORMAT", _text, "", "Format of a log line (Python's logging), or the word json."),
     Variable("LOG_FILE", _text, "", "File to log to as well as to standard error."),
@@ -316,6 +347,14 @@ class Config:
     cors_origins: tuple[str, ...]
     api_key_required: bool
     api_key: str
+    api_keys_file: str
+    allowed_hosts: tuple[str, ...]
+    trusted_proxies: tuple[str, ...]
+    api_tls_cert: str
+    api_tls_key: str
+    rate_limit_enabled: bool
+    rate_limit_requests: int
+    rate_limit_window: float
     log_level: str
     log_format: str
     log_file: str
@@ -343,8 +382,10 @@ class Config:
         values["broker_is_given"] = any(
             name in given for name in ("MQTT_BROKER_HOST", "MQTT_BROKER_PORT")
         )
-        if values["api_key_required"] and not values["api_key"]:
-            raise ConfigError("API_KEY_REQUIRED is true, but there is no key: set API_KEY")
+        if values["api_key_required"] and not (values["api_key"] or values["api_keys_file"]):
+            raise ConfigError(
+                "API_KEY_REQUIRED is true, but there is no key: set API_KEY or API_KEYS_FILE"
+            )
         return cls(**values)
 
 

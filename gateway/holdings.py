@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from gateway.arrivals import Arrivals
+from gateway.arrivals import Arrivals, subscription_number
 from gateway.broker.broker import Broker
 from gateway.broker.errors import BrokerAway, BrokerError, BrokerRefused
+from store.errors import HistoryUnavailable
 from store.subscriptions import Subscription, Subscriptions
 from store.topics import TopicFilter, covers, smallest_cover
 
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 MAX_QOS = 1
 # A filter that has cost the connection so often is given up until the next start.
 MAX_STRIKES = 3
+# Pause before a renewal that got no answer is tried again on the same connection.
+RENEW_RETRY_S = 5.0
 BROKER_STATISTICS = "$SYS/#"
 
 
@@ -73,7 +76,7 @@ class Holdings:
     async def subscribe(self, text: str, qos: int) -> int:
         """Hold a filter; return the QoS granted, once the broker has confirmed and it is stored.
 
-        Raises a BrokerError, and then nothing has changed.
+        Raises a BrokerError or HistoryUnavailable, and then nothing has changed.
         """
         async with self._one_change:
             if not self._broker.connection:
@@ -85,7 +88,11 @@ class Holdings:
             wanted = {**self._wanted, text: entry}
             granted = await self._adjust(wanted)
             entry = Subscription(text, min(entry.qos, granted.get(text, entry.qos)), entry.since_us)
-            await self._stored.add(entry)
+            try:
+                await self._stored.add(entry)
+            except HistoryUnavailable:
+                await self._adjust_back()
+                raise
             self._set_wanted({**wanted, text: entry})
             self.refused.pop(text, None)
             return entry.qos
@@ -93,17 +100,24 @@ class Holdings:
     async def unsubscribe(self, text: str) -> list[str] | None:
         """Let a filter go; return the held filters that still cover it, or None if unknown.
 
-        Raises a BrokerError, and then nothing has changed.
+        Raises a BrokerError or HistoryUnavailable, and then nothing has changed.
         """
         async with self._one_change:
             if text not in self._wanted:
                 return None
             wanted = {held: entry for held, entry in self._wanted.items() if held != text}
+            if text not in self.refused and not self._broker.connection:
+                raise BrokerAway(f"not connected to the broker: {self._broker.why}")
+            # Forgotten first: what cannot be forgotten must not miss a message meanwhile.
+            await self._stored.remove(text)
             if text in self.refused:
                 del self.refused[text]
             else:
-                await self._adjust(wanted)
-            await self._stored.remove(text)
+                try:
+                    await self._adjust(wanted)
+                except BrokerError:
+                    await self._stored.add(self._wanted[text])
+                    raise
             self._set_wanted(wanted)
             return sorted(held for held in wanted if covers(held, text))
 
@@ -154,20 +168,28 @@ class Holdings:
             await asyncio.gather(self._renewal, return_exceptions=True)
 
     async def _renew(self) -> None:
+        self._set_held(self._cover(self._wanted))  # what a resumed session holds already
+        while not await self._renew_all():
+            await asyncio.sleep(RENEW_RETRY_S)
+
+    async def _renew_all(self) -> bool:
+        """Subscribe what is not subscribed on this connection; return whether that is over."""
         async with self._one_change:
             for text, qos in self._cover(self._wanted).items():
+                if self._held.get(text) == qos:
+                    continue
                 try:
                     self._held[text] = await self._broker.subscribe(text, qos)
                     self._strikes.pop(text, None)
-                    self.refused.pop(text, None)
                 except BrokerRefused as error:
                     if not self._broker.connection:  # lost over this filter, or by chance
                         self._strike(text, error)
-                        return
+                        return True
                     self._give_up(text, error)
                 except BrokerError as error:
                     log.warning("the subscription to %s could not be renewed: %s", text, error)
-                    return
+                    return not self._broker.connection
+            return True
 
     def _strike(self, text: str, error: BrokerError) -> None:
         self._strikes[text] += 1
@@ -190,13 +212,24 @@ class Holdings:
         """Make the broker hold the cover of `wanted`; return the QoS granted to each new filter."""
         cover = self._cover(wanted)
         granted: dict[str, int] = {}
+        self._set_held([*self._held, *cover])
         for text, qos in cover.items():
             if self._held.get(text) != qos:
                 granted[text] = self._held[text] = await self._broker.subscribe(text, qos)
+        self._set_held(cover)
         for text in [held for held in self._held if held not in cover]:
             await self._broker.unsubscribe(text)
             del self._held[text]
         return granted
+
+    async def _adjust_back(self) -> None:
+        try:
+            await self._adjust(self._wanted)
+        except BrokerError as error:
+            log.info("a subscription could not be taken back: %s", error)
+
+    def _set_held(self, texts: Iterable[str]) -> None:
+        self._arrivals.held = frozenset(subscription_number(text) for text in texts)
 
     def _set_wanted(self, wanted: dict[str, Subscription]) -> None:
         self._wanted = wanted

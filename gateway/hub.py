@@ -7,7 +7,7 @@ encoder and its readers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from store.message import Message
@@ -34,13 +34,19 @@ class Encoder(Protocol):
         """Return any other frame, given the fields of its JSON object."""
 
 
+# Payload bytes shown at once: what a peer that does not read may exceed its bound by, and what
+# each channel joins a copy of.
+PART_BYTES = 256 * 1024
+
+
 class _Channel:
     """The live readers who see the same messages in the same form, and so share the bytes."""
 
     def __init__(self, topics: TopicFilter, encoder: Encoder) -> None:
         self.topics = topics
         self.encoder = encoder
-        self.readers: set[LiveReader] = set()
+        self.readers: dict[LiveReader, int] = {}
+        """Each with the number of its join."""
 
 
 class Hub:
@@ -52,6 +58,9 @@ class Hub:
 
     def __init__(self, newest_id: int = 0) -> None:
         self.newest_id = newest_id
+        self.news: dict[str, object] = {}
+        """What was told last."""
+        self._joins = 0
         self._channels: dict[tuple[TopicFilter, Encoder], _Channel] = {}
         self._watchers: list[tuple[TopicFilter, Callable[[Message], None]]] = []
 
@@ -61,34 +70,63 @@ class Hub:
         channel = self._channels.get(key)
         if channel is None:
             channel = self._channels[key] = _Channel(topics, encoder)
-        channel.readers.add(reader)
+        self._joins += 1
+        channel.readers[reader] = self._joins
 
     def leave(self, reader: LiveReader) -> None:
         """Show the reader nothing more. No error when it is not there."""
         for key, channel in list(self._channels.items()):
-            channel.readers.discard(reader)
+            channel.readers.pop(reader, None)
             if not channel.readers:
                 del self._channels[key]
 
-    def publish(self, messages: Sequence[Message]) -> None:
-        """Give the messages of one commit to every live reader that wants some of them."""
+    def publish(self, messages: Sequence[Message]) -> int:
+        """Give the messages of one commit to every live reader that wants some of them.
+
+        Returns what `pass_over` needs to know of this showing.
+        """
+        joined_by = self._joins
+        for part in _parts(messages):
+            self._send(part)
+            self._notice(part)
+            self._count(part)
+        return joined_by
+
+    def pass_over(self, messages: Sequence[Message], joined_by: int | None = None) -> None:
+        """Count messages as shown: they were, before they had an id.
+
+        `joined_by` is what `publish` returned then: a reader that was not live at that moment
+        has not seen them, and gets them now.
+        """
+        for part in _parts(messages):
+            if joined_by is not None:
+                self._send(part, joined_by)
+                self._notice(part)
+            self._count(part)
+
+    def _send(self, messages: Sequence[Message], joined_after: int = 0) -> None:
         pieces: dict[Encoder, list[bytes | None]] = {}
         for channel in list(self._channels.values()):
+            readers = [
+                reader for reader, joined in channel.readers.items() if joined > joined_after
+            ]
+            if not readers:
+                continue
             encoded = pieces.setdefault(channel.encoder, [None] * len(messages))
             wanted = _encode(messages, channel, encoded)
             if wanted:
                 frames = channel.encoder.join(wanted)
-                for reader in list(channel.readers):
+                for reader in readers:
                     reader.send(frames)
+
+    def _notice(self, messages: Sequence[Message]) -> None:
         for topics, notice in list(self._watchers):
             for message in messages:
                 if topics.matches(message.topic):
                     notice(message)
-        self.pass_over(messages)
 
-    def pass_over(self, messages: Sequence[Message]) -> None:
-        """Count messages as shown: they have been, or were shown before they had an id."""
-        if messages and messages[-1].id is not None:
+    def _count(self, messages: Sequence[Message]) -> None:
+        if messages[-1].id is not None:
             self.newest_id = messages[-1].id
 
     def watch(self, topics: TopicFilter, notice: Callable[[Message], None]) -> Callable[[], None]:
@@ -98,11 +136,27 @@ class Hub:
         return lambda: self._watchers.remove(watcher)
 
     def tell(self, fields: dict[str, object]) -> None:
-        """Give every live reader the same frame, whatever its filter."""
+        """Give every live reader the same frame, whatever its filter; the others learn it from
+        `news` once they are live."""
+        if fields == self.news:
+            return
         for channel in list(self._channels.values()):
             frame = channel.encoder.frame(fields)
             for reader in list(channel.readers):
                 reader.send(frame)
+        self.news = fields
+
+
+def _parts(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+    """Cut what is shown at once into parts of about PART_BYTES, in order."""
+    begin = size = 0
+    for index, message in enumerate(messages):
+        if size >= PART_BYTES:
+            yield messages[begin:index]
+            begin, size = index, 0
+        size += len(message.payload)
+    if messages:
+        yield messages[begin:]
 
 
 def _encode(

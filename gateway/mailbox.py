@@ -72,9 +72,15 @@ class Mailbox:
         """Append an item; False when the bound is reached, and then nothing was kept."""
         size = _size(item)
         with self._lock:
-            if size and (
-                self._held_messages >= self._max_messages
-                or self._held_bytes + size > self._max_bytes
+            # With nothing held anything fits: what is larger than the bound would else be
+            # refused and sent again for ever, and no `done` would ever say that there is room.
+            if (
+                size
+                and self._held_messages
+                and (
+                    self._held_messages >= self._max_messages
+                    or self._held_bytes + size > self._max_bytes
+                )
             ):
                 self._drained.clear()
                 return False

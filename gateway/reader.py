@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 # Messages read from the history at once for one reader: some 100 KB, a few milliseconds.
 PAGE = 500
 RETRY_S = 0.5
+# A commit is shown by the event loop in the turn after it.
+TICK_S = 0.001
 
 
 class Transport(Protocol):
@@ -68,6 +70,7 @@ class Reader:
         self._max_unsent_bytes = max_unsent_bytes
         self._on_end = on_end
         self._position = 0
+        self._news = hub.news
         self._feeding: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -82,11 +85,10 @@ class Reader:
         if after is None:
             self._begin(self._hub.newest_id)
         elif after.epoch is not None and after.epoch != totals.epoch:
-            self._gap("epoch", f"{after.epoch}.{after.id}", totals.oldest_id, totals.pruned_id)
-            self._begin(totals.pruned_id)
+            asked = f"{after.epoch}.{after.id}"
+            self._begin(self._gap("epoch", asked, totals.oldest_id, totals.pruned_id))
         elif after.id > totals.newest_id:
-            self._gap("ahead", after.id, totals.newest_id + 1, None)
-            self._begin(self._hub.newest_id)
+            self._begin(self._gap("ahead", after.id, None, self._hub.newest_id))
         else:
             self._begin(after.id)
 
@@ -105,6 +107,7 @@ class Reader:
         """Called by the hub with frames to write; a peer that does not read falls behind."""
         if self._transport.unsent_bytes > self._max_unsent_bytes:
             self._hub.leave(self)
+            self._news = self._hub.news
             self._metrics.fell_behind_total += 1
             self._begin(self._hub.newest_id)  # all up to here was written
         else:
@@ -123,7 +126,7 @@ class Reader:
         if self._closed:
             return
         self._position = position
-        if position >= self._hub.newest_id and not self._transport.unsent_bytes:
+        if position == self._hub.newest_id and not self._transport.unsent_bytes:
             self._hub.join(self, self._topics, self._encoder)
         else:
             self._feeding = asyncio.create_task(self._feed())
@@ -134,8 +137,11 @@ class Reader:
             while True:
                 await self._transport.wait_until_sent()
                 newest_id = self._hub.newest_id
-                if self._position >= newest_id:
+                if self._position == newest_id:
                     break
+                if self._position > newest_id:  # committed and known, but about to be shown
+                    await asyncio.sleep(TICK_S)
+                    continue
                 try:
                     await self._feed_page(newest_id)
                 except QueryTimeout:
@@ -144,6 +150,8 @@ class Reader:
             self._feeding = None
             if not self._closed:
                 self._hub.join(self, self._topics, self._encoder)
+                if self._hub.news is not self._news:  # told while this reader was behind
+                    self._transport.write(self._encoder.frame(self._hub.news))
         except asyncio.CancelledError:
             raise
         except Exception:
@@ -157,9 +165,8 @@ class Reader:
         page = await self._history.forward(
             Selection(topics, after_id=self._position, before_id=newest_id + 1), limit=PAGE
         )
-        if page.pruned_id > self._position:
-            self._gap("pruned", self._position, page.oldest_id, page.pruned_id)
-            self._position = page.pruned_id
+        if min(page.pruned_id, newest_id) > self._position:
+            self._position = self._gap("pruned", self._position, page.oldest_id, page.pruned_id)
         if topics is not self._topics:
             return  # the filter changed while we read: read again
         if page.messages:
@@ -167,15 +174,16 @@ class Reader:
             self._transport.write(self._encoder.join([encode(one) for one in page.messages]))
         self._position = max(self._position, page.scanned_id)
 
-    def _gap(
-        self, reason: str, after: int | str, next_id: int | None, pruned_id: int | None
-    ) -> None:
-        if next_id is None:
-            next_id = (pruned_id or 0) + 1
-        fields: dict[str, object] = {
-            "type": "gap",
-            "reason": reason,
-            "after": after,
-            "next": next_id,
-        }
-        self._transport.write(self._encoder.frame(fields, next_id - 1))
+    def _gap(self, reason: str, after: int | str, oldest_id: int | None, pruned_id: int) -> int:
+        """Say that what lies between `after` and the next message is gone; return the position.
+
+        What has been committed and not been shown yet is no part of it, even if it was pruned
+        by that same commit: it is shown yet.
+        """
+        position = min(pruned_id if oldest_id is None else oldest_id - 1, self._hub.newest_id)
+        self._transport.write(
+            self._encoder.frame(
+                {"type": "gap", "reason": reason, "after": after, "next": position + 1}, position
+            )
+        )
+        return position

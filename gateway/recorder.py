@@ -118,20 +118,17 @@ class Recorder:
 
         The mailbox counts what is kept, so its bound holds; the broker waits beyond it.
         """
-        kept = deque([first])
-        self._hub.publish(first.messages)
+        kept = deque([(first, self._hub.publish(first.messages))])
         while kept:
             try:
                 async with asyncio.timeout(RETRY_S):
                     while True:
                         batch = self._sorted(await self._mailbox.take(MAX_BATCH))
-                        self._hub.publish(batch.messages)
-                        kept.append(batch)
+                        kept.append((batch, self._hub.publish(batch.messages)))
             except TimeoutError:
                 pass
-            while kept and (stored := await self._store(kept[0])) is not None:
-                self._hub.pass_over(stored)
-                kept.popleft()
+            while kept and (stored := await self._store(kept[0][0])) is not None:
+                self._hub.pass_over(stored, kept.popleft()[1])
         self._set_trouble(None)
 
     def _sorted(self, items: list[Item]) -> _Batch:

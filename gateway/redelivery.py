@@ -38,7 +38,8 @@ class RedeliveryWindow:
     def __init__(self) -> None:
         self._before: dict[int, _Seen] = {}  # of earlier connections of this session
         self._current: deque[_Seen] = deque(maxlen=MAX_PACKET_ID)
-        self._waiting: deque[Message] = deque()  # recorded, not stored yet
+        self._session = 0
+        self._waiting: deque[tuple[int, Message]] = deque()  # (session, recorded, not stored yet)
         self._carried: list[_Seen] = []
         self._expecting = False
         self._new_window: list[_Seen] | None = None
@@ -53,10 +54,12 @@ class RedeliveryWindow:
         if event.session_present:
             for seen in self._current:
                 self._before[seen.packet_id] = seen
-            for message in self._waiting:
-                seen = _seen(message)
-                self._before[seen.packet_id] = seen
+            for session, message in self._waiting:
+                if session == self._session:
+                    seen = _seen(message)
+                    self._before[seen.packet_id] = seen
         else:
+            self._session += 1  # what still waits can no longer be redelivered
             self._before.clear()
             self._new_window = []
         self._current.clear()
@@ -80,7 +83,7 @@ class RedeliveryWindow:
                 self._before.clear()
                 self._new_window, self._carried = self._carried, []
                 self._current.extend(self._new_window)
-        self._waiting.append(message)
+        self._waiting.append((self._session, message))
         return False
 
     def change(self) -> dict[int, int] | None:
@@ -99,8 +102,10 @@ class RedeliveryWindow:
         """Take note that an append succeeded."""
         self._new_window = None
         for message in messages:
-            if message.packet_id is not None:
-                self._waiting.popleft()
+            if message.packet_id is None:
+                continue
+            session, _ = self._waiting.popleft()
+            if session == self._session:
                 self._current.append(
                     _Seen(message.packet_id, message.topic, hash(message.payload), message.id, None)
                 )

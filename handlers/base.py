@@ -8,23 +8,29 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import Any
 
 import tornado.web
 
 from handlers.contract import Contract
-from handlers.gate import Gate
-from handlers.parsing import require_text
+from handlers.gate import Gate, rate_headers
+from handlers.keyring import NOBODY, Caller
+from handlers.parsing import parse_query, require_text
 from handlers.problems import Problem, to_problem
 from store.message import compact_json
+from store.topics import TopicFilter
 
 log = logging.getLogger(__name__)
+audit_log = logging.getLogger("audit")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 PREFLIGHT_SECONDS = "600"
+# The bounds of the contract.
+MAX_URL_BYTES = 8 * 1024
+MAX_HEADER_BYTES = 32 * 1024
 
 
 class Handler(tornado.web.RequestHandler):
@@ -33,19 +39,30 @@ class Handler(tornado.web.RequestHandler):
     path_template: str
     contract: Contract
     gate: Gate
+    max_body_bytes: int
+
+    is_limited = True
+    """Whether requests count against the rate limit."""
+    audited = ""
+    """What this request changes, for the audit; empty when it changes nothing."""
+    caller: Caller = NOBODY
+    address: str = ""
 
     def initialize(self, **collaborators: Any) -> None:
         """Take the collaborators that the route table hands over: the annotated attributes."""
         for name, collaborator in collaborators.items():
             setattr(self, name, collaborator)
 
-    def prepare(self) -> Awaitable[None] | None:
+    async def prepare(self) -> None:
         """Admit the request, or raise the Problem that says why not."""
-        method = self.request.method or ""
-        headers = self.request.headers
-        self.gate.admit_origin(method, headers.get("Origin"), self.request.host)
+        request, gate = self.request, self.gate
+        self.check_sizes()
+        self.address = gate.address(request.remote_ip or "", request.headers)
+        gate.admit_host(request.host)
+        method = request.method or ""
+        gate.admit_origin(method, request.headers.get("Origin"), request.host)
         if method == "OPTIONS":
-            return None
+            return
         known = self.contract.methods(self.path_template)
         if method not in known:
             raise Problem(
@@ -53,9 +70,52 @@ class Handler(tornado.web.RequestHandler):
                 f"{method} is not possible here; possible are {', '.join(known)}",
                 headers={"Allow": ", ".join(known)},
             )
-        scope = self.contract.scope(self.path_template, "GET" if method == "HEAD" else method)
-        self.gate.admit_key(scope, headers.get("Authorization"), headers.get("X-API-Key"))
-        return None
+        self.admit(self.contract.scope(self.path_template, "GET" if method == "HEAD" else method))
+
+    def admit(self, scope: str) -> None:
+        """Find out who calls, count the call, and see whether it may do this."""
+        shown = None
+        if scope != "public":
+            shown = self.gate.admit_caller(self.request.headers, self.query_names(), self.address)
+        self.count(1, shown)
+        self.caller = self.gate.require(shown, scope)
+
+    def query_names(self) -> list[str]:
+        """Return the names of the parameters that were sent, whatever they are."""
+        return [name for name, _ in parse_query(self.request.query)]
+
+    def count(self, cost: int, caller: Caller | None) -> None:
+        """Count this request against the rate of its key, else of its address."""
+        if not self.is_limited:
+            return
+        key = caller.digest.hex() if caller is not None and caller.digest else ""
+        allowance = self.gate.admit_rate(key or self.address, cost)
+        if allowance is not None:
+            for name, text in rate_headers(allowance).items():
+                self.set_header(name, text)
+
+    def check_sizes(self) -> None:
+        """Raise a Problem for what is too large; Tornado's own bounds are twice as wide."""
+        request = self.request
+        if len(request.uri or "") > MAX_URL_BYTES:
+            raise Problem(414, f"the URL is longer than {MAX_URL_BYTES:,} bytes")
+        size = sum(len(name) + len(text) + 4 for name, text in request.headers.get_all())
+        if size > MAX_HEADER_BYTES:
+            raise Problem(431, f"the headers are larger than {MAX_HEADER_BYTES:,} bytes")
+        if len(request.body) > self.max_body_bytes:
+            raise Problem(413, f"the body is larger than {self.max_body_bytes:,} bytes")
+
+    def visible(self, texts: Iterable[str] | None) -> TopicFilter | None:
+        """Return what the caller asked for, narrowed to what it may see; None is everything."""
+        within = self.caller.read
+        if texts is None:
+            return within
+        return TopicFilter(texts, within)
+
+    def require_topic(self, topic: str) -> None:
+        """Raise a Problem 403 when the caller may not look this topic up."""
+        if not self.caller.may_read(topic):
+            raise Problem(403, f"the key {self.caller.name} may not see this topic")
 
     def set_default_headers(self) -> None:
         """Headers of every answer, errors included."""
@@ -123,6 +183,18 @@ class Handler(tornado.web.RequestHandler):
         self.set_status(204)
         self.finish_with(b"")
 
+    def on_finish(self) -> None:
+        """Write down a change that was asked for, and what became of it."""
+        if self.audited:
+            self.audit(self.audited, str(self.get_status()))
+
+    def audit(self, action: str, outcome: str) -> None:
+        """Write down who changed what."""
+        who = self.caller.name if self.caller.digest else self.address
+        audit_log.info(
+            "who=%s from=%s %s: %s id=%s", who, self.address, action, outcome, self.request_id
+        )
+
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Log our own faults with their traceback; a caller's fault is in the access log."""
         if (
@@ -158,8 +230,10 @@ class Handler(tornado.web.RequestHandler):
 class NotFound(Handler):
     """What no route matches."""
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         """Answer 404, whatever the method."""
+        self.check_sizes()
+        self.gate.admit_host(self.request.host)
         raise Problem(404, "there is nothing here; /docs lists what there is")
 
 

@@ -1,95 +1,120 @@
 """Commands on a WebSocket: the same orders as over HTTP, each answered by a result frame.
 
-Answers for: reading a command, checking it against the contract, and its result. Does not: own
-the socket.
+Answers for: reading a command, checking it against the contract and the caller, and its result.
+Does not: own the socket.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from gateway.orders import Orders
-from handlers.contract import Contract
 from handlers.parsing import parse_json
+from handlers.permits import permit_publish, permit_subscribe
 from handlers.problems import Fault, Problem, to_problem, unprocessable
-from store.topics import TopicFilter
+from handlers.stream import StreamHandler
 
 log = logging.getLogger(__name__)
 
 PONG: dict[str, object] = {"type": "pong"}
-# action -> schema of its other fields.
-SCHEMAS = {
-    "ping": "Ping",
-    "filter": "Filter",
-    "publish": "Publish",
-    "subscribe": "Subscribe",
-    "unsubscribe": "Unsubscribe",
+# action -> (schema of its other fields, scope).
+ACTIONS = {
+    "auth": ("Auth", "read"),
+    "ping": ("Ping", "read"),
+    "filter": ("Filter", "read"),
+    "publish": ("Publish", "publish"),
+    "subscribe": ("Subscribe", "subscribe"),
+    "unsubscribe": ("Unsubscribe", "subscribe"),
 }
 
 
 class Commands:
     """What one connection may ask for. Lives on the event loop."""
 
-    def __init__(
-        self, contract: Contract, orders: Orders, change_topics: Callable[[TopicFilter], None]
-    ) -> None:
-        self._contract = contract
+    def __init__(self, socket: StreamHandler, orders: Orders) -> None:
+        self._socket = socket
         self._orders = orders
-        self._change_topics = change_topics
 
     async def answer(self, message: str | bytes) -> dict[str, object]:
         """Do what a message asks for; return the frame that answers it. Never raises."""
-        if message in ("ping", b"ping"):
-            return PONG
         try:
-            content = message if isinstance(message, bytes) else message.encode("utf-8")
-            command = parse_json(content)
-            if not isinstance(command, dict) or command.get("action") not in SCHEMAS:
-                raise unprocessable(
-                    [Fault("/action", "must be one of " + ", ".join(sorted(SCHEMAS)))]
-                )
+            command = read_command(message)
         except Problem as problem:
             return {"type": "error", "detail": problem.detail}
-        except UnicodeEncodeError:
-            return {"type": "error", "detail": "the message is not valid UTF-8"}
-        return await self._result(command)
-
-    async def _result(self, command: dict[str, Any]) -> dict[str, object]:
         action, request_id = command.pop("action"), command.pop("request_id", None)
         frame: dict[str, object] = {"type": "result"}
+        contract, socket = self._socket.contract, self._socket
         try:
             if request_id is not None:
-                self._contract.check_schema("RequestId", request_id)
+                contract.check_schema("RequestId", request_id)
                 frame["request_id"] = request_id
-            self._contract.check_schema(SCHEMAS[action], command)
+            schema, scope = ACTIONS[action]
+            contract.check_schema(schema, command)
             if action == "ping":
                 return PONG
+            socket.count(1, socket.caller)
+            socket.gate.require(socket.caller, scope)
             frame |= {"ok": True, "status": 200, "data": await self._do(action, command)}
         except Exception as error:
-            problem = to_problem(error)
-            if problem is None:
-                log.exception("a command failed: %s", action)
-                problem = Problem(500, "this is our fault; the log has the details")
-            frame |= {"ok": False, "status": problem.status, "detail": problem.detail}
+            answer = to_problem(error)
+            if answer is None:
+                log.exception("a command failed: %s id=%s", action, socket.request_id)
+                answer = Problem(500, "this is our fault; the log has the details")
+            frame |= {"ok": False, "status": answer.status, "detail": answer.detail}
+            self._audit(action, command, str(answer.status))
+        else:
+            self._audit(action, command, "done")
         return frame
 
-    def _do(self, action: str, command: dict[str, Any]) -> Awaitable[dict[str, Any]]:
+    async def _do(self, action: str, command: dict[str, Any]) -> dict[str, Any]:
+        caller = self._socket.caller
         if action == "publish":
-            return self._orders.publish(command)
+            permit_publish(caller, command["topic"])
+            return await self._orders.publish(command)
         if action == "subscribe":
-            return self._orders.subscribe(command)
+            permit_subscribe(caller, command["topic"])
+            return await self._orders.subscribe(command)
         if action == "unsubscribe":
-            return self._unsubscribe(command["topic"])
-        return self._filter(command["topics"])
+            permit_subscribe(caller, command["topic"])
+            data = await self._orders.unsubscribe(command["topic"])
+            if data is None:
+                raise Problem(404, f"there is no subscription to {command['topic']}")
+            return data
+        if action == "filter":
+            self._socket.change_topics(command["topics"])
+            return {"topics": command["topics"]}
+        return {"name": caller.name}  # auth, on a connection that has begun
 
-    async def _filter(self, topics: list[str]) -> dict[str, Any]:
-        self._change_topics(TopicFilter(topics))
-        return {"topics": topics}
+    def _audit(self, action: str, command: dict[str, Any], outcome: str) -> None:
+        if ACTIONS[action][1] != "read":
+            self._socket.audit(f"{action} {command.get('topic')!r} over /ws", outcome)
 
-    async def _unsubscribe(self, topic: str) -> dict[str, Any]:
-        data = await self._orders.unsubscribe(topic)
-        if data is None:
-            raise Problem(404, f"there is no subscription to {topic}")
-        return data
+
+def read_command(message: str | bytes) -> dict[str, Any]:
+    """Return a command; a Problem when the message is none."""
+    if message in ("ping", b"ping"):
+        return {"action": "ping"}
+    try:
+        content = message if isinstance(message, bytes) else message.encode("utf-8")
+    except UnicodeEncodeError:
+        raise Problem(422, "the message is not valid UTF-8") from None
+    command = parse_json(content)
+    known = isinstance(command, dict) and isinstance(command.get("action"), str)
+    if not known or command["action"] not in ACTIONS:
+        raise unprocessable([Fault("/action", "must be one of " + ", ".join(sorted(ACTIONS)))])
+    found: dict[str, Any] = command
+    return found
+
+
+def key_of_first_frame(message: str | bytes) -> bytes:
+    """Return the key that the first frame brings; a Problem 401 when it brings none."""
+    problem = Problem(401, 'the first frame must be {"action": "auth", "key": ...}')
+    try:
+        command = read_command(message)
+    except Problem:
+        raise problem from None
+    key = command.get("key")
+    if command["action"] != "auth" or not isinstance(key, str):
+        raise problem
+    return key.encode("utf-8", "replace")

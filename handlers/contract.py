@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from typing import Any
 
@@ -36,9 +36,9 @@ _FORMATS: dict[str, tuple[Callable[[str], object], type[Exception]]] = {
 }
 
 
-def load_document() -> dict[str, Any]:
-    """Return the OpenAPI document as shipped."""
-    text = resources.files("handlers").joinpath("openapi.json").read_text(encoding="utf-8")
+def load_document(name: str = "openapi.json") -> dict[str, Any]:
+    """Return the OpenAPI or AsyncAPI document as shipped."""
+    text = resources.files("handlers").joinpath(name).read_text(encoding="utf-8")
     document: dict[str, Any] = json.loads(text)
     return document
 
@@ -48,6 +48,9 @@ class Contract:
 
     def __init__(self, document: dict[str, Any], version: str) -> None:
         self.document = {**document, "info": {**document["info"], "version": version}}
+        streams = load_document("asyncapi.json")
+        self.streams = {**streams, "info": {**streams["info"], "version": version}}
+        """The AsyncAPI document: the frames of /ws and /events."""
         self._formats = jsonschema.FormatChecker(formats=())
         for name, (check, error) in _FORMATS.items():
             self._formats.checks(name, raises=error)(_as_format(check))
@@ -90,7 +93,7 @@ class Contract:
 
     def _validator(self, schema: dict[str, Any]) -> jsonschema.Draft202012Validator:
         whole = {**schema, "components": self.document["components"]}
-        return jsonschema.Draft202012Validator(whole, format_checker=self._formats)
+        return _Validator(whole, format_checker=self._formats)
 
     def methods(self, path: str) -> list[str]:
         """Return the methods of a path template, upper case, as `Allow` has them."""
@@ -170,6 +173,15 @@ class Contract:
         except error_type as error:
             raise unprocessable([Fault(where, str(error))]) from None
         return text
+
+
+def _pattern(_validator: Any, pattern: str, value: object, _schema: Any) -> Iterator[Exception]:
+    """Check a pattern as JSON Schema means it: `$` is the very end, not before a line feed."""
+    if isinstance(value, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), value):
+        yield jsonschema.ValidationError("does not match the pattern")
+
+
+_Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": _pattern})
 
 
 def _as_format(check: Callable[[str], object]) -> Callable[[object], bool]:

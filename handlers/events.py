@@ -7,7 +7,7 @@ reader is sent; gateway/reader.py does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import tornado.iostream
 
@@ -86,12 +86,10 @@ class Events(StreamHandler):
     _stream: tornado.iostream.IOStream | None = None
     _beat: asyncio.TimerHandle | None = None
 
-    def prepare(self) -> Awaitable[None] | None:
+    async def prepare(self) -> None:
         """Admit the reader before anything is written."""
-        super().prepare()
-        if self.request.method in ("GET", "HEAD"):
-            self.admit_reader()
-        return None
+        await super().prepare()
+        self.admit_reader()
 
     async def get(self) -> None:
         """Begin the stream; the connection lives on when this returns."""
@@ -141,6 +139,10 @@ class Events(StreamHandler):
             future = self._stream.write(LAST_CHUNK)
             stream = self._stream
             future.add_done_callback(lambda done: _close(stream, done))
+
+    def expel(self) -> None:
+        """The key was revoked or has expired: end the stream."""
+        self.dismiss()
 
     def _closed(self) -> None:
         self.audience.release(self)

@@ -35,13 +35,14 @@ class Export(Handler):
     async def get(self) -> None:
         """Stream the selection; each page is a short read transaction of its own."""
         query = self.query()
-        reading = ReadOrder(query, self.now_us(), self.history, self.hub.newest_id)
+        topics = self.visible(query.get("topic"))
+        reading = ReadOrder(query, self.now_us(), self.history, self.hub.newest_id, topics)
         page = await self.history.forward(reading.selection, limit=PAGE_MESSAGES)
         gap = reading.gap(page)
         if gap:
             self.set_header("X-Log-Gap", gap)
         form = query["format"]
-        self.set_header("X-Log-Position", f"{reading.epoch}.{self.hub.newest_id}")
+        self.set_header("X-Log-Position", reading.position)
         self.set_header("Content-Type", CONTENT_TYPES[form])
         self.set_header("Content-Disposition", f'attachment; filename="messages.{form}"')
         self.add_cors_headers()

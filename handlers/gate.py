@@ -1,18 +1,34 @@
-"""Who may come in: keys, origins and the cap on readers, for HTTP and WebSocket alike.
+"""Who may come in: hosts, origins, keys, scopes and rates, for HTTP and WebSocket alike.
 
-Answers for: 401, 403 and the CORS headers. Does not: know resources.
+Answers for: 401, 403, 421, 429 and the CORS headers. Does not: know resources.
 """
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from handlers.problems import Problem
+from handlers.hosts import Network, caller_address, host_is_ours
+from handlers.keyring import ANYBODY, NOBODY, Caller, Keyring
+from handlers.problems import Fault, Problem, unprocessable
+from handlers.rate_limit import Allowance, SlidingWindow
+from handlers.tickets import Tickets
 
-EXPOSED_HEADERS = "Link, X-Request-Id, X-Log-Position, X-Log-Gap, Retry-After, ETag"
+log = logging.getLogger(__name__)
+
 UNSAFE_METHODS = ("POST", "PUT", "PATCH", "DELETE")
+EXPOSED_HEADERS = (
+    "ETag, Link, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After,"
+    " X-Log-Gap, X-Log-Position, X-Request-Id"
+)
+# Names under which people try to pass a key in a URL, where logs and histories would keep it.
+KEY_PARAMETERS = frozenset(
+    ("key", "api_key", "apikey", "api-key", "x-api-key", "token", "access_token", "authorization")
+)
+# Wrong keys from one address in a minute: enough for a typing error, not for guessing.
+FAILURES_A_MINUTE = 20
 
 
 def origin_allowed(origin: str, host: str, allowed: Sequence[str]) -> bool:
@@ -24,30 +40,109 @@ def origin_allowed(origin: str, host: str, allowed: Sequence[str]) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.netloc) and parts.netloc == host
 
 
+@dataclass(frozen=True, slots=True)
+class GateSettings:
+    """What the gate was told."""
+
+    key_required: bool = False
+    origins: tuple[str, ...] = ("*",)
+    allowed_hosts: tuple[str, ...] = ()
+    own_names: tuple[str, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
+    rate_limit: int = 0
+    """Requests in a window; 0 is no limit."""
+    rate_window_s: float = 60
+
+
 class Gate:
-    """Admission. Immutable settings, so it may be called from anywhere on the loop."""
+    """Admission. Lives on the event loop; one for the whole application."""
 
-    def __init__(self, *, key: str, key_required: bool, origins: Sequence[str]) -> None:
-        self._key = key.encode()
-        self._key_required = key_required
-        self._origins = tuple(origin.rstrip("/") for origin in origins)
+    def __init__(
+        self, settings: GateSettings, keyring: Keyring, monotonic: Callable[[], float]
+    ) -> None:
+        self._settings = settings
+        self._origins = tuple(origin.rstrip("/") for origin in settings.origins)
+        self.keyring = keyring
+        self.tickets = Tickets(monotonic)
+        self._rates = SlidingWindow(settings.rate_limit or 1, settings.rate_window_s, monotonic)
+        self._failures = SlidingWindow(FAILURES_A_MINUTE, 60, monotonic)
 
-    def admit_key(self, scope: str, authorization: str | None, api_key: str | None) -> None:
-        """Raise a Problem 401 unless the operation is public or the caller has the key."""
-        if scope == "public" or not self._key_required:
-            return
-        given = api_key or ""
-        if authorization:
-            kind, _, value = authorization.partition(" ")
-            given = value.strip() if kind.lower() == "bearer" else ""
-        # Headers arrive as Latin-1: back to the bytes that were sent, compared in constant time.
-        sent = given.encode("latin-1", "replace")
-        if not hmac.compare_digest(sent, self._key):
+    @property
+    def key_required(self) -> bool:
+        """Whether callers must show a key."""
+        return self._settings.key_required
+
+    def admit_host(self, host: str) -> None:
+        """Raise a Problem 421 for a name that is not ours."""
+        settings = self._settings
+        if not host_is_ours(host, settings.allowed_hosts, settings.own_names):
+            raise Problem(421, "this host name is not ours; ALLOWED_HOSTS can add it")
+
+    def address(self, peer: str, headers: Mapping[str, str]) -> str:
+        """Return whose request it is, for limits and the audit."""
+        forwarded = headers.get("X-Forwarded-For", "")
+        hops = forwarded.split(",") if forwarded else ()
+        return caller_address(peer, hops, self._settings.trusted_proxies)
+
+    def admit_caller(
+        self, headers: Mapping[str, str], query_names: Sequence[str], address: str
+    ) -> Caller | None:
+        """Return who calls, None when no key was shown; a Problem 401 when the key is no good."""
+        if not self.key_required:
+            return ANYBODY
+        if KEY_PARAMETERS.intersection(name.lower() for name in query_names):
+            raise self._unauthorized("a key in a URL is never accepted: send it as a header")
+        key = _key_of(headers)
+        return None if key is None else self.check_key(key, address)
+
+    def check_key(self, key: bytes, address: str) -> Caller:
+        """Return who shows this key; a Problem 401, or 429 after too many wrong ones."""
+        if not self._failures.hit(address, 0).remaining:
             raise Problem(
-                401,
-                "this needs a key: send Authorization: Bearer <key>, or X-API-Key: <key>",
-                headers={"WWW-Authenticate": "Bearer"},
+                429, "too many wrong keys from this address", headers={"Retry-After": "60"}
             )
+        caller = self.keyring.find(key)
+        if caller is None:
+            self._failures.hit(address)
+            raise self._unauthorized("the key is wrong or has expired")
+        return caller
+
+    def require(self, caller: Caller | None, scope: str) -> Caller:
+        """Return the caller if it may do this; a Problem 401 or 403 otherwise."""
+        if scope == "public":
+            return caller or NOBODY
+        if caller is None:
+            raise self._unauthorized(
+                "this needs a key: send Authorization: Bearer <key>, or X-API-Key: <key>"
+            )
+        if not caller.may(scope):
+            raise Problem(403, f"the key {caller.name} lacks the scope {scope}")
+        return caller
+
+    @staticmethod
+    def _unauthorized(detail: str) -> Problem:
+        return Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
+
+    def admit_rate(self, identity: str, cost: int = 1) -> Allowance | None:
+        """Count a request; a Problem 429 over the limit, 422 for what could never fit.
+
+        Returns None when there is no limit.
+        """
+        if not self._settings.rate_limit:
+            return None
+        if cost > self._rates.limit:
+            raise unprocessable(
+                [Fault("", f"costs {cost} requests, and the limit is {self._rates.limit} at once")]
+            )
+        allowance = self._rates.hit(identity, cost)
+        if not allowance.allowed:
+            headers = {**rate_headers(allowance), "Retry-After": str(allowance.retry_s)}
+            raise Problem(
+                429,
+                f"more than {allowance.limit} requests in {self._settings.rate_window_s:g} s",
+                headers=headers,
+            )
+        return allowance
 
     def admit_origin(self, method: str, origin: str | None, host: str) -> None:
         """Raise a Problem 403 for an unsafe request from a page that may not make it."""
@@ -68,3 +163,25 @@ class Gate:
             "Access-Control-Expose-Headers": EXPOSED_HEADERS,
             **({} if anyone else {"Vary": "Origin"}),
         }
+
+
+def rate_headers(allowance: Allowance) -> dict[str, str]:
+    """Return the headers of a limited answer."""
+    return {
+        "RateLimit-Limit": str(allowance.limit),
+        "RateLimit-Remaining": str(allowance.remaining),
+        "RateLimit-Reset": str(allowance.reset_s),
+    }
+
+
+def _key_of(headers: Mapping[str, str]) -> bytes | None:
+    """Return the key that was sent, as the bytes that were sent."""
+    authorization = headers.get("Authorization")
+    if authorization is not None:
+        kind, _, value = authorization.partition(" ")
+        given = value.strip() if kind.lower() == "bearer" else ""
+    elif "X-API-Key" in headers:
+        given = headers["X-API-Key"]
+    else:
+        return None
+    return given.encode("latin-1", "replace")  # headers are decoded as Latin-1

@@ -30,11 +30,17 @@ class Messages(Handler):
         """Answer with one page of messages."""
         query = self.query()
         ascending = query.get("order", "asc" if "after" in query else "desc") == "asc"
-        reading = ReadOrder(query, self.now_us(), self.history, self.hub.newest_id)
+        reading = ReadOrder(
+            query,
+            self.now_us(),
+            self.history,
+            self.hub.newest_id,
+            self.visible(query.get("topic")),
+        )
         page = await self.history.page(
             reading.selection, limit=query["limit"], offset=query["offset"], ascending=ascending
         )
-        self.set_header("X-Log-Position", f"{reading.epoch}.{self.hub.newest_id}")
+        self.set_header("X-Log-Position", reading.position)
         gap = reading.gap(page)
         if gap:
             self.set_header("X-Log-Gap", gap)
@@ -69,11 +75,13 @@ class Messages(Handler):
         query = self.query()
         if not query.keys() & {"topic", "before", "until"}:
             raise unprocessable([Fault("topic", "or before or until is needed: what to remove")])
-        reading = ReadOrder(query, self.now_us(), self.history, NO_BOUND - 1)
+        topics = self.visible(query.get("topic"))
+        reading = ReadOrder(query, self.now_us(), self.history, NO_BOUND - 1, topics)
         selection = reading.selection
         removed = await self.history.purge(
             Purge(selection.topics, selection.before_id, selection.until_us)
         )
+        self.audited = f"purge {self.request.query!r} ({removed} removed)"
         self.reply(
             {
                 "success": True,
@@ -90,10 +98,17 @@ class ReadOrder:
     """
 
     def __init__(
-        self, query: dict[str, Any], now_us: int, history: History, newest_id: int
+        self,
+        query: dict[str, Any],
+        now_us: int,
+        history: History,
+        newest_id: int,
+        topics: TopicFilter | None,
     ) -> None:
         totals = history.totals()
         self.epoch = totals.epoch
+        self.position = f"{totals.epoch}.{newest_id}"
+        """The head at the time of reading: nothing above it was asked for."""
         self._given_id = totals.newest_id
         self._after: Position | None = None
         self._gap_before: str | None = None
@@ -105,9 +120,8 @@ class ReadOrder:
                 faults.append(Fault("before", f"is of another log; this one is {self.epoch}"))
             before_id = before.id
         one_problem(faults)
-        topics = query.get("topic")
         self.selection = Selection(
-            topics=TopicFilter(topics) if topics else None,
+            topics=topics,
             after_id=self._start(query, totals.pruned_id, newest_id),
             before_id=min(before_id, newest_id + 1),
             since_us=parse_moment(query["since"], now_us) if "since" in query else None,
@@ -160,7 +174,7 @@ class OneMessage(Handler):
         message = None
         if ours and position.id <= self.hub.newest_id:
             message = await self.history.message(position.id)
-        if message is None:
+        if message is None or not self.caller.may_read(message.topic):
             raise Problem(404, f"there is no message {text}")
         return message
 

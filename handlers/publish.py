@@ -11,6 +11,7 @@ from typing import Any
 from gateway.orders import Orders
 from handlers.base import Handler
 from handlers.parsing import parse_json
+from handlers.permits import permit_publish
 from handlers.problems import Fault, Problem, to_problem, unprocessable
 from store.message import compact_json, message_json
 
@@ -25,7 +26,10 @@ class Publish(Handler):
     async def post(self) -> None:
         """Publish one message, and wait for the broker at QoS 1 and 2."""
         self.query()
-        data = await self.orders.publish(self.body())
+        order = self.body()
+        permit_publish(self.caller, order["topic"])
+        self.audited = f"publish {order['topic']!r}"
+        data = await self.orders.publish(order)
         self.reply({"success": True, "message": "Message published successfully", "data": data})
 
 
@@ -38,6 +42,8 @@ class PublishBatch(Handler):
         """Publish up to 1,000 messages."""
         self.query()
         items = self._items()
+        self.count(len(items) - 1, self.caller)  # a batch costs its messages
+        self.audited = f"publish a batch of {len(items)}"
         away = self.orders.broker_is_away
         if away:
             raise Problem(503, away, headers={"Retry-After": "2"})
@@ -80,6 +86,7 @@ class PublishBatch(Handler):
             if isinstance(item, Problem):
                 raise item
             self.contract.check_schema("Publish", item)
+            permit_publish(self.caller, item["topic"])
             return await self.orders.begin(item)
         except Exception as error:
             return _problem(error)
@@ -105,7 +112,12 @@ class Request(Handler):
     async def post(self) -> None:
         """Answer with the reply."""
         self.query()
-        reply = await self.orders.request(self.body())
+        order = self.body()
+        permit_publish(self.caller, order["topic"])
+        if "response_topic" in order:
+            self.require_topic(order["response_topic"])
+        self.audited = f"request {order['topic']!r}"
+        reply = await self.orders.request(order)
         rtt_ms = compact_json(round(1000 * reply.rtt_s, 3))
         self.finish_with(f'{{"response":{message_json(reply.message)},"rtt_ms":{rtt_ms}}}'.encode())
 

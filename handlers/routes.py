@@ -19,10 +19,12 @@ from gateway.hub import Encoder, Hub
 from gateway.orders import Orders
 from gateway.service_state import ServiceState
 from handlers import (
+    access,
     events,
     export,
     messages,
     metrics,
+    pages,
     publish,
     service,
     subscriptions,
@@ -37,19 +39,23 @@ from handlers.gate import Gate
 log = logging.getLogger("access")
 
 Route = tuple[str, type[Handler], dict[str, Any]]
+# A body may hold the largest payload as base64 or escaped, and the fields beside it.
+BODY_PER_PAYLOAD = 2
+BODY_BESIDE_BYTES = 64 * 1024
 # What the parts of a path template match: a topic may contain slashes, or be empty by mistake.
-PARTS = {"{topic}": "(.*)", "{id}": "([^/]+)"}
+PARTS = {"{topic}": "(.*)", "{id}": "([^/]+)", "{file}": "([^/]+)"}
 
 
 def make_application(
-    config: Config, state: ServiceState, hub: Hub, orders: Orders
+    config: Config, state: ServiceState, hub: Hub, orders: Orders, gate: Gate
 ) -> tornado.web.Application:
     """Build the application. KeyError when a route has no entry or no scope in the contract."""
     contract = Contract(load_document(), state.version)
-    gate = Gate(
-        key=config.api_key, key_required=config.api_key_required, origins=config.cors_origins
-    )
-    shared = {"contract": contract, "gate": gate}
+    shared = {
+        "contract": contract,
+        "gate": gate,
+        "max_body_bytes": BODY_PER_PAYLOAD * config.max_payload_bytes + BODY_BESIDE_BYTES,
+    }
     table = [*_service_routes(state), *_history_routes(config, state, hub)]
     table += [*_order_routes(state, orders), *_stream_routes(config, state, hub, orders)]
     for path, _, _ in table:
@@ -79,6 +85,11 @@ def _service_routes(state: ServiceState) -> list[Route]:
         ("/stats", service.Stats, {"state": state}),
         ("/metrics", metrics.Metrics, {"registry": metrics.make_registry(state)}),
         ("/openapi.json", service.OpenApi, {}),
+        ("/asyncapi.json", service.AsyncApi, {}),
+        ("/docs", pages.Page, {"file": "docs.html"}),
+        ("/redoc", pages.Page, {"file": "redoc.html"}),
+        ("/assets/{file}", pages.Asset, {}),
+        ("/whoami", access.WhoAmI, {}),
     ]
 
 
@@ -128,6 +139,7 @@ def _stream_routes(config: Config, state: ServiceState, hub: Hub, orders: Orders
     event_encoder = events.EventEncoder(lambda: state.history.totals().epoch)
     heartbeat_s = config.ws_heartbeat_interval
     return [
+        ("/ws/ticket", access.Ticket, {}),
         ("/ws", websocket.LiveSocket, {**reading, "orders": orders, "encoders": encoders}),
         (
             "/events",

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from gateway.service_state import ServiceState
 from handlers.base import Handler
+from store.history import HOUR_US
 from store.message import iso_time
+from store.topics import TopicFilter
 
 
 class Root(Handler):
@@ -35,10 +37,15 @@ class Root(Handler):
         )
 
 
-class Health(Handler):
-    """`GET /health`: always 200, and true."""
+class Probe(Handler):
+    """Base of the health endpoints: never limited, so that a supervisor always gets an answer."""
 
     state: ServiceState
+    is_limited = False
+
+
+class Health(Probe):
+    """`GET /health`: always 200, and true."""
 
     def get(self) -> None:
         """Report what works and what does not."""
@@ -58,7 +65,7 @@ class Health(Handler):
         )
 
 
-class Liveness(Health):
+class Liveness(Probe):
     """`GET /health/live`: 503 when the process should be restarted."""
 
     def get(self) -> None:
@@ -70,7 +77,7 @@ class Liveness(Health):
         )
 
 
-class Readiness(Health):
+class Readiness(Probe):
     """`GET /health/ready`: broker connected and history writable."""
 
     def get(self) -> None:
@@ -89,11 +96,12 @@ class Stats(Handler):
     state: ServiceState
 
     async def get(self) -> None:
-        """Report the counters."""
+        """Report the counters; to a narrowed caller only those of the topics it may see."""
         self.query()
-        state = self.state
+        state, within = self.state, self.caller.read
+        unique_topics, topic_counts = await state.history.topic_counts(within)
         totals, metrics = state.history.totals(), state.metrics
-        unique_topics, topic_counts = await state.history.topic_counts()
+        everything = {} if within is not None else self._of_everything()
         last_prune_us = state.recorder.last_prune_us
         self.reply(
             {
@@ -104,23 +112,36 @@ class Stats(Handler):
                 "mqtt_connected": state.mqtt_connected,
                 "websocket_connections": state.audience.count,
                 "uptime": state.uptime_s(),
-                "received_total": metrics.received_total,
-                "stored_total": metrics.stored_total,
                 "published_total": metrics.published_total,
-                "dropped_total": dict(metrics.dropped),
-                "rate_1m": metrics.rate.per_second(),
                 "queue_depth": state.mailbox.depth,
                 "readers_behind": state.audience.behind,
                 "readers_fell_behind_total": metrics.fell_behind_total,
                 "oldest_id": totals.oldest_id,
                 "newest_id": totals.newest_id,
                 "epoch": totals.epoch,
-                **state.history.sizes(),
                 "retention": state.retention,
                 "last_prune": None if last_prune_us is None else iso_time(last_prune_us),
-                "broker": dict(sorted(state.arrivals.broker_says.items())) or None,
+                "broker": None,
+                **everything,
+                **(await self._narrowed(within) if within is not None else {}),
             }
         )
+
+    def _of_everything(self) -> dict[str, object]:
+        state, metrics = self.state, self.state.metrics
+        return {
+            "received_total": metrics.received_total,
+            "stored_total": metrics.stored_total,
+            "dropped_total": dict(metrics.dropped),
+            "rate_1m": metrics.rate.per_second(),
+            **state.history.sizes(),
+            "broker": dict(sorted(state.arrivals.broker_says.items())) or None,
+        }
+
+    async def _narrowed(self, within: TopicFilter) -> dict[str, object]:
+        since_us = self.state.now_us() - HOUR_US
+        total, recent = await self.state.history.counts_of(within, since_us)
+        return {"total_messages": total, "recent_messages": recent}
 
 
 class OpenApi(Handler):
@@ -130,3 +151,12 @@ class OpenApi(Handler):
         """Return the document that the validators are compiled from."""
         self.query()
         self.reply(self.contract.document)
+
+
+class AsyncApi(Handler):
+    """`GET /asyncapi.json`."""
+
+    def get(self) -> None:
+        """Return the description of the frames on /ws and /events."""
+        self.query()
+        self.reply(self.contract.streams)

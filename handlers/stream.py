@@ -6,7 +6,7 @@ Answers for: turning a query into a reader of the log. Does not: know frames or 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import tornado.iostream
@@ -18,7 +18,7 @@ from gateway.metrics import Metrics
 from gateway.reader import Reader
 from handlers.base import Handler
 from handlers.conflation import Conflation
-from handlers.parsing import parse_moment
+from handlers.parsing import parse_moment, parse_query
 from handlers.problems import Problem
 from store.history import History
 from store.message import iso_time
@@ -84,6 +84,8 @@ class StreamHandler(Handler):
 
     def admit_reader(self) -> None:
         """Check origin, query and room; raise the Problem before anything has begun."""
+        if self.request.method not in ("GET", "HEAD"):
+            return
         origin = self.request.headers.get("Origin")
         if origin and not self.gate.allows_origin(origin, self.request.host):
             raise Problem(403, "web pages of this origin may not listen (CORS_ORIGINS)")
@@ -94,6 +96,36 @@ class StreamHandler(Handler):
                 "all places for readers are taken (WS_MAX_CONNECTIONS)",
                 headers={"Retry-After": "5"},
             )
+
+    def admit(self, scope: str) -> None:
+        """Admit by ticket, which stands for the key it was issued to, or as any request."""
+        tickets = [text for name, text in parse_query(self.request.query) if name == "ticket"]
+        if not self.gate.key_required or not tickets:
+            super().admit(scope)
+            return
+        caller = self.gate.tickets.redeem(tickets[0])
+        if caller is None:
+            raise Problem(
+                401,
+                "the ticket is unknown, used or older than 30 s",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        self.count(1, caller)
+        self.caller = self.gate.require(caller, scope)
+
+    def wanted(self, texts: Iterable[str]) -> TopicFilter:
+        """Return what this reader sees: what it asks for, within what it may see."""
+        return TopicFilter(texts, self.caller.read)
+
+    def change_topics(self, texts: Iterable[str]) -> None:
+        """See other topics from now on."""
+        assert self._reader is not None
+        self._reader.change_topics(self.wanted(texts))
+
+    @property
+    def is_welcome(self) -> bool:
+        """Whether the caller's key is still good."""
+        return self.gate.keyring.is_valid(self.caller)
 
     def make_reader(
         self, stream: tornado.iostream.IOStream, encoder: Encoder, on_end: Callable[[], None]
@@ -110,7 +142,7 @@ class StreamHandler(Handler):
             self.history,
             self.metrics,
             transport,
-            TopicFilter(self._asked["topic"]),
+            self.wanted(self._asked["topic"]),
             encoder,
             max_unsent_bytes=self.max_unsent_bytes,
             on_end=on_end,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.holdings import Holdings
 from gateway.orders import Orders
 from handlers.base import Handler
+from handlers.permits import permit_subscribe, permits_filter
 from handlers.problems import Problem
 from store.message import iso_time
 
@@ -17,7 +18,10 @@ class Subscribe(Handler):
     async def post(self) -> None:
         """Hold a filter; answered when the broker has confirmed it."""
         self.query()
-        data = await self.orders.subscribe(self.body())
+        order = self.body()
+        self.audited = f"subscribe {order['topic']!r}"
+        permit_subscribe(self.caller, order["topic"])
+        data = await self.orders.subscribe(order)
         self.reply({"success": True, "message": f"Subscribed to {data['topic']}", "data": data})
 
 
@@ -30,6 +34,8 @@ class Unsubscribe(Handler):
         """Let a filter go."""
         self.query()
         self.contract.check_text("topic", topic, "topic-filter")
+        self.audited = f"unsubscribe {topic!r}"
+        permit_subscribe(self.caller, topic)
         data = await self.orders.unsubscribe(topic)
         if data is None:
             raise Problem(404, f"there is no subscription to {topic}")
@@ -48,5 +54,6 @@ class SubscriptionList(Handler):
             [
                 {"topic": entry.topic, "qos": entry.qos, "since": iso_time(entry.since_us)}
                 for entry in self.holdings.all()
+                if permits_filter(self.caller, entry.topic)
             ]
         )

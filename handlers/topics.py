@@ -45,7 +45,7 @@ class Topics(Handler):
     async def get(self) -> None:
         """Answer with the topics that have messages."""
         query = self.query()
-        topics = TopicFilter(query["topic"]) if "topic" in query else None
+        topics = self.visible(query.get("topic"))
         prefix, after = query.get("prefix", ""), query.get("after", "")
         limit = query.get("limit")
         if query["details"]:
@@ -74,6 +74,7 @@ class OneTopic(Handler):
         """Answer with the topic; with `wait`, when it next has a value."""
         query = self.query()
         self.contract.check_text("topic", topic, "topic-name")
+        self.require_topic(topic)
         known = self.request.headers.get("If-None-Match")
         wait_s = query.get("wait")
         arrived = asyncio.Event()
@@ -143,7 +144,7 @@ def summary_json(summary: TopicSummary, metrics: Metrics, *, cut: bool) -> str:
     message = summary.last_message
     if message is None:
         last = "null"
-    elif cut and len(message.payload) > CUT_BYTES:
+    elif cut and len(payload_bytes(message.payload)) > CUT_BYTES:
         message.payload = _cut(message.payload)
         last = "{" + message_fields(message) + ',"truncated":true}'
     else:
@@ -166,12 +167,13 @@ class SeriesOf(Handler):
     async def get(self) -> None:
         """Answer with buckets of one topic."""
         query = self.query()
+        self.require_topic(query["topic"])
         now_us = self.now_us()
         since_us = parse_moment(query["since"], now_us)
         until_us = parse_moment(query["until"], now_us) if "until" in query else now_us
         if until_us <= since_us:
             raise unprocessable([Fault("until", "must be later than since")])
-        seconds = _bucket_seconds(query, (until_us - since_us) / SECOND_US)
+        seconds = _bucket_seconds(query, since_us, until_us)
         found = await self.history.series(
             query["topic"], query.get("field"), since_us, until_us, seconds * SECOND_US
         )
@@ -186,15 +188,20 @@ class SeriesOf(Handler):
         )
 
 
-def _bucket_seconds(query: dict[str, Any], span_s: float) -> int:
+def _bucket_seconds(query: dict[str, Any], since_us: int, until_us: int) -> int:
+    def buckets(seconds: int) -> int:  # those begun and ended within count as well
+        width_us = seconds * SECOND_US
+        return (until_us - 1) // width_us - since_us // width_us + 1
+
     if query["bucket"] == "auto":
-        wanted = span_s / query["max_points"]
         for seconds in NICE_SECONDS:
-            if seconds >= wanted:
+            if buckets(seconds) <= query["max_points"]:
                 return seconds
-        return int(wanted) + 1
+        while buckets(seconds) > query["max_points"]:
+            seconds *= 2
+        return seconds
     seconds = int(query["bucket"][:-1]) * UNITS[query["bucket"][-1]]
-    if span_s / seconds > MAX_BUCKETS:
+    if buckets(seconds) > MAX_BUCKETS:
         raise unprocessable([Fault("bucket", f"would make more than {MAX_BUCKETS:,} points")])
     return seconds
 

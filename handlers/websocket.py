@@ -1,26 +1,27 @@
 """`GET /ws`: the log over a WebSocket.
 
-Answers for: the handshake, and getting frames onto the socket. Does not: decide what a reader
-is sent (gateway/reader.py) or what a command does (commands.py).
+Answers for: the handshake, authentication by the first frame, and getting frames onto the
+socket. Does not: decide what a reader is sent (gateway/reader.py) or what a command does
+(commands.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 
 import tornado.websocket
 
 from gateway.hub import Encoder
 from gateway.orders import Orders
-from handlers.commands import Commands
+from handlers.commands import Commands, key_of_first_frame
 from handlers.problems import Problem
 from handlers.stream import StreamHandler, StreamTransport
-from store.topics import TopicFilter
 
 GOING_AWAY = 1001
+POLICY_VIOLATION = 1008
 # Commands of one connection that may wait for the broker at once; beyond it they wait unread.
 MAX_PENDING_COMMANDS = 100
+AUTH_WITHIN_S = 5.0
 
 
 class LiveSocket(StreamHandler, tornado.websocket.WebSocketHandler):
@@ -30,54 +31,86 @@ class LiveSocket(StreamHandler, tornado.websocket.WebSocketHandler):
     encoders: dict[bool, Encoder]
 
     _transport: StreamTransport
+    _commands: Commands | None = None
+    _awaited_key: asyncio.TimerHandle | None = None
 
-    def prepare(self) -> Awaitable[None] | None:
+    async def prepare(self) -> None:
         """Admit, and answer before the upgrade what cannot be served after it."""
-        super().prepare()
+        await super().prepare()
         if self.request.method not in ("GET", "HEAD"):
-            return None
+            return
         if self.request.headers.get("Upgrade", "").lower() != "websocket":
             raise Problem(
-                426,
-                "this is a WebSocket; ask for an upgrade",
-                headers={"Upgrade": "websocket"},
+                426, "this is a WebSocket; ask for an upgrade", headers={"Upgrade": "websocket"}
             )
         self.admit_reader()
-        return None
+
+    def admit(self, scope: str) -> None:
+        """Admit now; without a key or ticket, let the first frame bring the key."""
+        headers, names = self.request.headers, self.query_names()
+        shown = "Authorization" in headers or "X-API-Key" in headers or "ticket" in names
+        if shown or not self.gate.key_required:
+            super().admit(scope)
+            return
+        self.gate.admit_caller(headers, names, self.address)  # refuses a key in the URL
+        self.count(1, None)
 
     def check_origin(self, origin: str) -> bool:
         """Origins are checked in `prepare`, with an answer that says why."""
         return True
 
     async def open(self, *_parts: str) -> None:
-        """Welcome the reader, and begin where it asks to."""
+        """Take a place; begin at once, or when the first frame has brought a key."""
         assert isinstance(self.ws_connection, tornado.websocket.WebSocketProtocol)
         assert self.ws_connection.stream is not None
         self.audience.seat(self)
         self._running: set[asyncio.Task[None]] = set()
+        if self.caller.may("read"):
+            await self._begin()
+        else:
+            loop = asyncio.get_running_loop()
+            self._awaited_key = loop.call_later(AUTH_WITHIN_S, self.expel)
+
+    async def _begin(self) -> None:
+        """Welcome the reader, and begin where it asks to."""
+        assert isinstance(self.ws_connection, tornado.websocket.WebSocketProtocol)
+        assert self.ws_connection.stream is not None
         self._encoder = self.encoders[self._asked["batch"]]
         self._transport = self.make_reader(self.ws_connection.stream, self._encoder, self.close)
-        self._commands = Commands(self.contract, self.orders, self._change_topics)
+        self._commands = Commands(self, self.orders)
         self.tell(self.welcome())
         await self.start_reader()
 
-    def _change_topics(self, topics: TopicFilter) -> None:
-        assert self._reader is not None
-        self._reader.change_topics(topics)
-
     async def on_message(self, message: str | bytes) -> None:
         """Begin one command; its answer may overtake that of a slower one."""
+        if self._commands is None:
+            await self._authenticate(message)
+            return
         if message == "ping":
             self.tell({"type": "pong"})
             return
         while len(self._running) >= MAX_PENDING_COMMANDS:
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-        task = asyncio.create_task(self._answer(message))
+        task = asyncio.create_task(self._answer(self._commands, message))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _answer(self, message: str | bytes) -> None:
-        self.tell(await self._commands.answer(message))
+    async def _authenticate(self, message: str | bytes) -> None:
+        """Take the first frame as the key; close with 1008 when it is not a good one."""
+        if self._awaited_key is None:
+            return  # refused already
+        self._awaited_key.cancel()
+        self._awaited_key = None
+        try:
+            caller = self.gate.check_key(key_of_first_frame(message), self.address)
+            self.caller = self.gate.require(caller, "read")
+        except Problem as problem:
+            self.close(POLICY_VIOLATION, problem.detail)
+            return
+        await self._begin()
+
+    async def _answer(self, commands: Commands, message: str | bytes) -> None:
+        self.tell(await commands.answer(message))
 
     def tell(self, fields: dict[str, object]) -> None:
         """Send this reader a frame of its own."""
@@ -87,7 +120,13 @@ class LiveSocket(StreamHandler, tornado.websocket.WebSocketHandler):
         """The service stops: close with 1001."""
         self.close(GOING_AWAY, "the service stops")
 
+    def expel(self) -> None:
+        """The key is missing, revoked or expired: close with 1008."""
+        self.close(POLICY_VIOLATION, "the key is missing, revoked or expired")
+
     def on_close(self) -> None:
         """Forget the reader. Commands that are with the broker run to their end."""
         self.audience.release(self)
+        if self._awaited_key is not None:
+            self._awaited_key.cancel()
         self.end_reader()

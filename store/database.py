@@ -76,17 +76,17 @@ class Database:
         self = cls(path, query_timeout_s)
         try:
             self._take_lock()
-            self._writer = await aiosqlite.connect(path, isolation_level=None)
+            self._writer = await _connect(path)
             await self.write(_prepare_writer, full_sync)
             for _ in range(READERS):
                 uri = f"file:{quote(str(path))}?mode=ro"
-                reader = await aiosqlite.connect(uri, uri=True, isolation_level=None)
+                reader = await _connect(uri)
                 self._readers.append(reader)
                 await _run(reader, _prepare_reader)
                 self._idle.put_nowait(reader)
         except sqlite3.OperationalError as error:
             await self.close()
-            raise DatabaseRefused(f"the database {path} cannot be opened: {error}") from error
+            raise could_not_open(path, error) from error
         except BaseException:
             await self.close()
             raise
@@ -154,7 +154,7 @@ class Database:
         One step: a copy in several would begin anew at each commit. Writers go on meanwhile.
         """
         uri = f"file:{quote(str(self.path))}?mode=ro"
-        source = await aiosqlite.connect(uri, uri=True, isolation_level=None)
+        source = await _connect(uri)
         try:
             await _run(source, _copy, path)
         except sqlite3.Error as error:
@@ -177,6 +177,25 @@ class Database:
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None
+
+
+def could_not_open(path: Path, error: sqlite3.OperationalError) -> DatabaseHeld | DatabaseRefused:
+    """Return what to raise when the start fails: held by another program, or not usable at all."""
+    if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return DatabaseHeld(f"another program has the database {path} locked")
+    return DatabaseRefused(f"the database {path} cannot be opened: {error}")
+
+
+async def _connect(target: Path | str) -> aiosqlite.Connection:
+    """Open a connection; a text is a URI. What cannot be opened leaves no thread behind."""
+    connection = aiosqlite.connect(target, uri=isinstance(target, str), isolation_level=None)
+    try:
+        return await connection
+    except BaseException:
+        # aiosqlite tells its thread to end, but does not wait: on a loop that is closed meanwhile,
+        # as by a start that fails, the thread would die with a traceback.
+        await asyncio.to_thread(connection._thread.join)
+        raise
 
 
 async def _run(

@@ -6,13 +6,14 @@ SQL beyond its own rooms (log_writer, reading, retention), or who asks.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from store import reading, retention, topic_reading
-from store.database import Database
+from store.database import Database, could_not_open
 from store.errors import HistoryUnavailable
 from store.log_writer import LogWriter, Totals
 from store.message import Message
@@ -22,6 +23,8 @@ from store.series import Series, series
 from store.topic_reading import TopicSummary
 from store.topics import TopicFilter
 
+log = logging.getLogger(__name__)
+
 # Busiest topics that `topic_counts` names.
 TOP_TOPICS = 1_000
 # Age pruning takes at most this part of the rows in a pass, so that a clock gone wrong cannot
@@ -30,6 +33,8 @@ PASS_FRACTION = 10
 HOUR_US = 3_600_000_000
 # Ids looked at in one query forward, so that a filter that matches little keeps its time budget.
 SCAN_IDS = 50_000
+# Payload bytes after which a page forward ends: what each slow reader costs in memory.
+FORWARD_BYTES = 256 * 1024
 
 
 class History:
@@ -51,10 +56,16 @@ class History:
         retention_hours: float = 0,
         cap_bytes: int = 0,
     ) -> History:
-        """Open the log in an open database. A limit of 0 is no limit of that kind."""
-        log = LogWriter(cap_rows)
-        await database.write(log.open, now_us)
-        return cls(database, log, retention_hours, cap_bytes)
+        """Open the log in an open database. A limit of 0 is no limit of that kind.
+
+        Raises DatabaseHeld when an outside program has it locked, else DatabaseRefused.
+        """
+        writer = LogWriter(cap_rows)
+        try:
+            await database.write(writer.open, now_us)
+        except sqlite3.OperationalError as error:
+            raise could_not_open(database.path, error) from error
+        return cls(database, writer, retention_hours, cap_bytes)
 
     async def append(
         self, messages: Sequence[Message], new_window: dict[int, int] | None = None
@@ -80,9 +91,16 @@ class History:
     async def forward(self, selection: Selection, *, limit: int) -> Page:
         """Return the next page in order of arrival; its `scanned_id` is where to go on.
 
-        Short however little matches: it may be empty without being complete. Raises QueryTimeout.
+        Short however little matches and however large it is: it may be empty without being
+        complete. Raises QueryTimeout.
         """
-        return await self._database.read(reading.forward, selection, limit=limit, scan_ids=SCAN_IDS)
+        return await self._database.read(
+            reading.forward,
+            selection,
+            limit=limit,
+            scan_ids=SCAN_IDS,
+            max_bytes=FORWARD_BYTES,
+        )
 
     async def message(self, message_id: int) -> Message | None:
         """Return one message, or None."""
@@ -122,9 +140,16 @@ class History:
         """Return numbers over time of one topic. Raises QueryTimeout."""
         return await self._database.read(series, topic, field, since_us, until_us, bucket_us)
 
-    async def topic_counts(self) -> tuple[int, dict[str, int]]:
+    async def topic_counts(self, within: TopicFilter | None = None) -> tuple[int, dict[str, int]]:
         """Return how many topics have rows, and the busiest of them with their rows."""
-        return await self._database.read(topic_reading.topic_counts, TOP_TOPICS)
+        return await self._database.read(topic_reading.topic_counts, TOP_TOPICS, within)
+
+    async def counts_of(self, topics: TopicFilter, since_us: int) -> tuple[int, int]:
+        """Return the rows of these topics, and how many of them arrived since then.
+
+        Raises QueryTimeout.
+        """
+        return await self._database.read(topic_reading.counts_of, topics, since_us)
 
     def totals(self) -> Totals:
         """Return what the log holds now: counters, never a scan."""
@@ -176,7 +201,10 @@ class History:
 
     async def close(self) -> None:
         """Mark the log as closed in order. The database itself is closed by its owner."""
-        await self._database.write(self._log.close)
+        try:
+            await self._database.write(self._log.close)
+        except sqlite3.Error as error:
+            log.warning("the history is not closed in order, ids will skip a block: %s", error)
 
     def _prune_step(self, connection: sqlite3.Connection, now_us: int) -> int:
         rows = 0

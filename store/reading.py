@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import replace
 
 from store.message import Message
@@ -25,7 +26,10 @@ COLUMNS = (
 SCAN_ADVANTAGE = 8
 
 
-def to_message(row: tuple[int, str, int, int, int, str | bytes, str | None]) -> Message:
+Row = tuple[int, str, int, int, int, str | bytes, str | None]
+
+
+def to_message(row: Row) -> Message:
     """Build the message of one row of COLUMNS."""
     message_id, topic, timestamp_us, qos, retain, payload, properties = row
     return Message(topic, payload, timestamp_us, qos, bool(retain), properties, None, message_id)
@@ -38,24 +42,34 @@ def page(
     limit: int,
     offset: int = 0,
     ascending: bool = False,
+    max_bytes: int | None = None,
 ) -> Page:
-    """Return one page of the selection, and the state of the log at the same instant."""
+    """Return one page of the selection, and the state of the log at the same instant.
+
+    It ends early once its payloads have `max_bytes`: the memory it takes is bounded.
+    """
     pruned_id, newest_id, oldest_id = connection.execute(
         "SELECT pruned_id, (SELECT coalesce(max(id), 0) FROM message),"
         " (SELECT min(id) FROM message) FROM log"
     ).fetchone()
-    rows = _rows(connection, _narrowed(connection, selection), limit + 1, offset, ascending)
-    return Page(
-        [to_message(row) for row in rows[:limit]],
-        newest_id,
-        oldest_id,
-        pruned_id,
-        complete=len(rows) <= limit,
-    )
+    messages: list[Message] = []
+    size, complete = 0, True
+    for row in _rows(connection, _narrowed(connection, selection), limit + 1, offset, ascending):
+        if len(messages) == limit or (max_bytes is not None and size >= max_bytes):
+            complete = False
+            break
+        messages.append(to_message(row))
+        size += len(messages[-1].payload)
+    return Page(messages, newest_id, oldest_id, pruned_id, complete=complete)
 
 
 def forward(
-    connection: sqlite3.Connection, selection: Selection, *, limit: int, scan_ids: int
+    connection: sqlite3.Connection,
+    selection: Selection,
+    *,
+    limit: int,
+    scan_ids: int,
+    max_bytes: int | None = None,
 ) -> Page:
     """Return the next page in order of arrival, having looked at `scan_ids` ids at most.
 
@@ -63,7 +77,13 @@ def forward(
     """
     selection = _narrowed(connection, selection)
     end = min(selection.before_id, selection.after_id + scan_ids + 1)
-    found = page(connection, replace(selection, before_id=end), limit=limit, ascending=True)
+    found = page(
+        connection,
+        replace(selection, before_id=end),
+        limit=limit,
+        ascending=True,
+        max_bytes=max_bytes,
+    )
     scanned_id = end - 1
     if found.messages and not found.complete:
         scanned_id = found.messages[-1].id or scanned_id
@@ -105,11 +125,11 @@ def _narrowed(connection: sqlite3.Connection, selection: Selection) -> Selection
 
 def _rows(
     connection: sqlite3.Connection, selection: Selection, limit: int, offset: int, ascending: bool
-) -> list[tuple[int, str, int, int, int, str | bytes, str | None]]:
+) -> Iterable[Row]:
     where, values = _conditions(selection)
     direction = "ASC" if ascending else "DESC"
     topic_ids: dict[int, int] = {}
-    if selection.topics is not None and "#" not in selection.topics.texts:
+    if selection.topics is not None and not _is_everything(selection.topics):
         topic_ids = matching_topics(connection, selection.topics)
         if not topic_ids:
             return []
@@ -130,7 +150,11 @@ def _rows(
         f"SELECT {COLUMNS} FROM message CROSS JOIN topic ON topic.id = topic_id WHERE {where}"
         f" ORDER BY message.id {direction} LIMIT ? OFFSET ?"
     )
-    return connection.execute(sql, (*values, limit, offset)).fetchall()
+    return connection.execute(sql, (*values, limit, offset))
+
+
+def _is_everything(topics: TopicFilter) -> bool:
+    return "#" in topics.texts and topics.within is None
 
 
 def _through_index(
@@ -141,7 +165,7 @@ def _through_index(
     limit: int,
     offset: int,
     ascending: bool,
-) -> list[tuple[int, str, int, int, int, str | bytes, str | None]]:
+) -> Iterable[Row]:
     """Merge the newest (or oldest) ids of each topic: for filters that match few of the rows."""
     direction = "ASC" if ascending else "DESC"
     sql = (
@@ -158,7 +182,7 @@ def _through_index(
         f"SELECT {COLUMNS} FROM message JOIN topic ON topic.id = topic_id"
         f" WHERE message.id IN (SELECT value FROM json_each(?)) ORDER BY message.id {direction}",
         (str(ids[offset:]),),
-    ).fetchall()
+    )
 
 
 def _conditions(selection: Selection) -> tuple[str, list[object]]:

@@ -13,9 +13,11 @@ from store.minutes import id_range
 
 SECOND_US = 1_000_000
 # json_extract on text that is not JSON would fail the whole query, so validity is asked first.
+# SQLite's JSON ends at a NUL, and reads 1e999 as infinity; below 1e300 even sums are finite.
 _VALUE = (
-    "CASE WHEN typeof(payload) = 'text' AND json_valid(payload)"
+    "CASE WHEN typeof(payload) = 'text' AND instr(payload, char(0)) = 0 AND json_valid(payload)"
     " AND json_type(payload, :field) IN ('integer', 'real')"
+    " AND json_extract(payload, :field) BETWEEN -1e300 AND 1e300"
     " THEN json_extract(payload, :field) END"
 )
 _BUCKETS = f"""

@@ -6,9 +6,12 @@ Answers for: the stored list of filters. Does not: talk to the broker.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from store.database import Database
+from store.errors import HistoryUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,10 @@ class Subscription:
 
 
 class Subscriptions:
-    """The persisted subscriptions. Call from the event loop's thread only."""
+    """The persisted subscriptions. Call from the event loop's thread only.
+
+    What writes raises HistoryUnavailable when it cannot, and then nothing has changed.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,15 +38,26 @@ class Subscriptions:
 
     async def add(self, subscription: Subscription) -> None:
         """Remember a subscription; one that is there keeps its `since_us`."""
-        await self._database.write(_add, subscription)
+        with _unavailable():
+            await self._database.write(_add, subscription)
 
     async def remove(self, topic: str) -> bool:
         """Forget a subscription; return whether there was one."""
-        return await self._database.write(_remove, topic)
+        with _unavailable():
+            return await self._database.write(_remove, topic)
 
     async def setting_changed(self, name: str, value: str) -> bool:
         """Remember a setting's value; return whether it differs from the one remembered."""
-        return await self._database.write(_setting_changed, name, value)
+        with _unavailable():
+            return await self._database.write(_setting_changed, name, value)
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise HistoryUnavailable(f"the subscriptions cannot be written: {error}") from error
 
 
 def _all(connection: sqlite3.Connection) -> list[Subscription]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from store.message import Message
+from store.minutes import id_range
 from store.topics import TopicFilter, is_exact
 
 # Behind every name: SQLite compares text byte by byte, and this is the last character there is.
@@ -82,8 +83,31 @@ def topic_summary(connection: sqlite3.Connection, name: str) -> TopicSummary | N
     return _summary(row)
 
 
-def topic_counts(connection: sqlite3.Connection, at_most: int) -> tuple[int, dict[str, int]]:
+def counts_of(
+    connection: sqlite3.Connection, topics: TopicFilter, since_us: int
+) -> tuple[int, int]:
+    """Return the rows of these topics, and how many of them arrived since then."""
+    found = matching_topics(connection, topics)
+    first_id, _ = id_range(connection, since_us, None)
+    recent = connection.execute(
+        "SELECT count(*) FROM message WHERE id >= ? AND timestamp_us >= ?"
+        " AND +topic_id IN (SELECT value FROM json_each(?))",
+        (first_id, since_us, str(list(found))),
+    ).fetchone()[0]
+    return sum(found.values()), recent
+
+
+def topic_counts(
+    connection: sqlite3.Connection, at_most: int, within: TopicFilter | None = None
+) -> tuple[int, dict[str, int]]:
     """Return how many topics have rows, and name -> rows of the busiest."""
+    if within is not None:
+        rows = connection.execute(
+            "SELECT name, message_count FROM topic WHERE message_count > 0"
+            " ORDER BY message_count DESC, name"
+        )
+        found = [row for row in rows if within.matches(row[0])]
+        return len(found), dict(found[:at_most])
     total = connection.execute("SELECT count(*) FROM topic WHERE message_count > 0").fetchone()[0]
     rows = connection.execute(
         "SELECT name, message_count FROM topic WHERE message_count > 0"

@@ -168,10 +168,12 @@ class TopicFilter:
     for that memory; equal filters are equal objects for a dict. Use from one thread only.
     """
 
-    __slots__ = ("_memory", "texts")
+    __slots__ = ("_memory", "texts", "within")
 
-    def __init__(self, texts: Iterable[str] = ("#",)) -> None:
+    def __init__(self, texts: Iterable[str] = ("#",), within: TopicFilter | None = None) -> None:
         self.texts = tuple(sorted(set(texts)))
+        self.within = within
+        """What the topics must match besides: what a caller may see."""
         self._memory: dict[str, bool] = {}
 
     def matches(self, name: str) -> bool:
@@ -181,14 +183,18 @@ class TopicFilter:
             if len(self._memory) >= MATCH_MEMORY:
                 self._memory.clear()
             verdict = any(matches(text, name) for text in self.texts)
+            if verdict and self.within is not None:
+                verdict = self.within.matches(name)
             self._memory[name] = verdict
         return verdict
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, TopicFilter) and self.texts == other.texts
+        if not isinstance(other, TopicFilter):
+            return False
+        return self.texts == other.texts and self.within == other.within
 
     def __hash__(self) -> int:
-        return hash(self.texts)
+        return hash((self.texts, self.within))
 
     def __repr__(self) -> str:
         return f"TopicFilter({', '.join(self.texts)})"

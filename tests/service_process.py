@@ -35,6 +35,8 @@ class Answer:
 class ServiceProcess:
     """`python server.py` on a free port of 127.0.0.1, with its history in `directory`."""
 
+    script = "server.py"
+
     def __init__(self, directory: Path, *arguments: str, **variables: str) -> None:
         self.directory = directory
         self.port = free_port()
@@ -57,7 +59,7 @@ class ServiceProcess:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         with (self.directory / "service.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-W", "error", "server.py", *self._arguments],
+                [sys.executable, "-W", "error", self.script, *self._arguments],
                 cwd=ROOT,
                 env={**kept, **self._variables},
                 stdout=log,

@@ -17,7 +17,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from gateway.arrivals import Arrivals
+from gateway.arrivals import Arrivals, subscription_number
 from gateway.broker.confirmations import Confirmations
 from gateway.broker.errors import (
     BrokerAway,
@@ -65,7 +65,6 @@ class Broker:
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._publishes: Confirmations[ReasonCode] = Confirmations()
         self._answers: Confirmations[list[ReasonCode]] = Confirmations()
-        self._subscription_number = 0
         self._strikes = 0
         self._session = Session(settings, mailbox, arrivals, self)
 
@@ -194,9 +193,8 @@ class Broker:
         self._require_connection()
         with self._session.client() as (client, _):
             if self.protocol == "5":
-                self._subscription_number += 1
                 properties = Properties(PacketTypes.SUBSCRIBE)
-                properties.SubscriptionIdentifier = self._subscription_number
+                properties.SubscriptionIdentifier = subscription_number(text)
                 # retainHandling 1: retained messages only for a subscription that is new.
                 options = SubscribeOptions(qos=qos, retainHandling=1)
                 _, packet_id = client.subscribe(text, options=options, properties=properties)

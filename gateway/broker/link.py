@@ -141,7 +141,7 @@ class Link:
             if self._stopping.is_set() and not left:
                 left = True
                 self._leave()
-            if client.want_write():
+            while client.want_write():  # again: a packet may come between its last look and ours
                 client.loop_write()
                 if find_socket() is None:
                     return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 import threading
 from collections import deque
@@ -90,7 +91,10 @@ class BufferedClient(Client):
     buffered: BufferedSocket | None = None
 
     def _create_socket(self) -> Any:
-        self.buffered = BufferedSocket(super()._create_socket())  # type: ignore[arg-type]
+        plain: Any = super()._create_socket()
+        # Writes leave joined already, so Nagle's algorithm would only delay the last of them.
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.buffered = BufferedSocket(plain)
         return self.buffered
 
     def open_socket(self) -> BufferedSocket | None:

@@ -1,0 +1,94 @@
+"""A socket that reads ahead and writes together."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.broker.buffered_socket import READ_BYTES, BufferedSocket
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[BufferedSocket, socket.socket]]:
+    """A buffered end and the plain end it talks to."""
+    ours, theirs = socket.socketpair()
+    buffered = BufferedSocket(ours)
+    buffered.setblocking(False)
+    theirs.settimeout(5)
+    yield buffered, theirs
+    ours.close()
+    theirs.close()
+
+
+def test_small_reads_cost_one_system_call(pair: tuple[BufferedSocket, socket.socket]) -> None:
+    """After the first byte the rest of the burst is ahead, and comes out in order."""
+    buffered, theirs = pair
+    theirs.sendall(b"0123456789")
+    assert buffered.recv(1) == b"0"
+    assert buffered.pending() == 9
+    assert [buffered.recv(size) for size in (1, 3, 100)] == [b"1", b"234", b"56789"]
+    assert buffered.pending() == 0
+
+
+def test_nothing_to_read_is_said_as_by_a_socket(
+    pair: tuple[BufferedSocket, socket.socket],
+) -> None:
+    """An empty socket raises BlockingIOError, a closed one gives b'' after all that came."""
+    buffered, theirs = pair
+    with pytest.raises(BlockingIOError):
+        buffered.recv(10)
+    theirs.sendall(b"last")
+    theirs.close()
+    assert [buffered.recv(2) for _ in range(3)] == [b"la", b"st", b""]
+
+
+def test_a_burst_of_packets_leaves_as_one(pair: tuple[BufferedSocket, socket.socket]) -> None:
+    """Nothing leaves before `flush`, and then all of it at once."""
+    buffered, theirs = pair
+    assert buffered.send(b"ab") == 2
+    assert buffered.send(bytearray(b"cd")) == 2
+    theirs.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        theirs.recv(10)
+    assert buffered.unsent_bytes == 4
+    assert buffered.flush() is True
+    assert theirs.recv(10) == b"abcd"
+    assert buffered.unsent_bytes == 0
+
+
+def test_a_peer_that_does_not_read_loses_no_byte(
+    pair: tuple[BufferedSocket, socket.socket],
+) -> None:
+    """What the system does not take stays, in order, until the peer reads."""
+    buffered, theirs = pair
+    sent = bytes(range(256)) * 8_192
+    buffered.send(sent)
+    assert buffered.flush() is False
+    assert 0 < buffered.unsent_bytes < len(sent)
+    received = bytearray()
+    while len(received) < len(sent):
+        received += theirs.recv(READ_BYTES)
+        buffered.flush()
+    assert bytes(received) == sent
+    assert buffered.flush() is True
+
+
+def test_a_peer_that_is_gone_is_an_error(pair: tuple[BufferedSocket, socket.socket]) -> None:
+    """`flush` raises OSError, and `close` does not."""
+    buffered, theirs = pair
+    theirs.close()
+    buffered.send(b"x")
+    with pytest.raises(OSError):
+        buffered.flush()
+    buffered.close()
+    assert buffered.fileno() == -1
+
+
+def test_close_sends_what_waits(pair: tuple[BufferedSocket, socket.socket]) -> None:
+    """The last packets leave before the socket is closed."""
+    buffered, theirs = pair
+    buffered.send(b"goodbye")
+    buffered.close()
+    assert (theirs.recv(10), theirs.recv(10)) == (b"goodbye", b"")

@@ -1,0 +1,1 @@
+"""Whole-service tests: the real process, a real broker, real sockets."""

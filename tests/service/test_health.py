@@ -1,0 +1,157 @@
+"""While the history cannot be written: /health says so, readers go on, and nothing is lost."""
+
+from __future__ import annotations
+
+import resource
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.mqtt_client import mqtt_client, publish_all
+from tests.service.talking import history, listen_bare, send, wait_until_subscribed
+from tests.service_process import ServiceProcess
+
+DEGRADED = {"type": "status", "mqtt_connected": True, "history": "degraded"}
+RECOVERED = {**DEGRADED, "history": "ok"}
+
+
+@contextmanager
+def locked(service: ServiceProcess) -> Iterator[None]:
+    """Hold the write lock of the database, as a careless outside program does."""
+    stranger = sqlite3.connect(service.database, isolation_level=None)
+    try:
+        stranger.execute("BEGIN IMMEDIATE")
+        yield
+        stranger.execute("ROLLBACK")
+    finally:
+        stranger.close()
+
+
+@contextmanager
+def full_disk(service: ServiceProcess) -> Iterator[None]:
+    """Let no file of the service grow beyond what it has, as a full disk does."""
+    assert service.process is not None
+    files = [service.database, service.database.with_name("history.db-wal")]
+    limit = max(one.stat().st_size for one in files)
+    assert len(service.log()) + 50_000 < limit, "the log must still have room"
+    usual = resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, (limit, usual[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, usual)
+
+
+@pytest.mark.parametrize("trouble", [locked, full_disk])
+def test_a_history_that_cannot_be_written(
+    service: ServiceProcess, broker: Any, trouble: Any
+) -> None:
+    """Meanwhile: degraded with a reason, live with id null; afterwards: all stored, unaided.
+
+    The trouble is an outside program that holds the write lock for longer than the service
+    waits, or a disk that is full.
+    """
+    service.start(ready=True, MAX_HISTORY_SIZE="0")
+    wait_until_subscribed(service)
+    before = [("a", f"{number} {'x' * 5_000}") for number in range(100)]
+    during = [("a", f"during {number} {'x' * 5_000}") for number in range(60)]
+    with mqtt_client(broker.port) as client:
+        publish_all(client, before)
+        service.wait_for(lambda: service.get("/health").json()["message_count"] == 100)
+        with listen_bare(service) as listener:
+            listener.next("welcome")
+            with trouble(service):
+                for one in during:
+                    client.publish(*one, qos=1)
+                service.wait_for(lambda: service.get("/health").json()["status"] == "degraded")
+                health = service.get("/health")
+                assert health.status == 200
+                assert health.json()["mqtt_connected"] is True
+                (reason,) = health.json()["reasons"]
+                assert "history cannot be written" in reason
+                ready = service.get("/health/ready")
+                assert (ready.status, ready.json()["reasons"]) == (503, [reason])
+                assert service.get("/health/live").status == 200
+                assert listener.next("status") == DEGRADED
+                # As many as the broker sends without an acknowledgement: mosquitto 20.
+                live = [listener.next("message") for _ in range(20)]
+                assert [message["id"] for message in live] == [None] * 20
+                assert len(history(service)) == 100
+                assert service.get("/stats").json()["total_messages"] == 100
+                assert service.get("/topics").json() == ["a"]
+            service.wait_for(lambda: service.get("/health").json()["status"] == "healthy")
+            assert service.get("/health").json()["reasons"] == []
+            assert service.get("/health/ready").status == 200
+            service.wait_for(lambda: service.get("/health").json()["message_count"] == 160)
+            live += [listener.next("message") for _ in during[20:]]
+            publish_all(client, [("a", "after")])
+            after = listener.next("message")
+            assert (after["payload"], after["id"] is None) == ("after", False)
+    assert [(one["topic"], one["payload"]) for one in live] == during
+    stored = history(service)
+    assert [(one["topic"], one["payload"]) for one in stored] == [*before, *during, ("a", "after")]
+    assert after == {"type": "message", **stored[-1]}
+    with listen_bare(service, f"?after={stored[99]['id']}") as listener:
+        listener.next("welcome")
+        replayed = [listener.next("message") for _ in range(61)]
+    assert [message["payload"] for message in replayed] == [
+        message["payload"] for message in stored[100:]
+    ]
+    assert service.get("/stats").json()["queue_depth"] == 0
+
+
+def test_recovery_is_told(service: ServiceProcess) -> None:
+    """Readers get a status frame when the history fails and when it works again."""
+    service.start(ready=True)
+    wait_until_subscribed(service)
+    with listen_bare(service, "?topic=none") as listener:
+        listener.next("welcome")
+        with locked(service):
+            service.post("/publish", {"topic": "a", "payload": "x", "qos": 1})
+            assert listener.next("status") == DEGRADED
+        assert listener.next("status") == RECOVERED
+    assert len(history(service)) == 1
+
+
+def test_what_is_acknowledged_is_stored(service: ServiceProcess, broker: Any) -> None:
+    """Killed while the history cannot be written, the service has told the broker of nothing."""
+    if not hasattr(broker, "signal"):
+        pytest.skip("needs a broker that keeps sessions")
+    settings = {"MQTT_CLEAN_SESSION": "false", "MAX_HISTORY_SIZE": "0"}
+    service.start(ready=True, **settings)
+    wait_until_subscribed(service)
+    with mqtt_client(broker.port) as client, listen_bare(service) as listener:
+        listener.next("welcome")
+        with locked(service):
+            publish_all(client, [("a", str(number)) for number in range(200)])
+            first = [listener.next("message") for _ in range(20)]
+            assert [message["id"] for message in first] == [None] * 20
+            service.kill()
+    service.start(ready=True, **settings)
+    service.wait_for(lambda: service.get("/health").json()["message_count"] >= 200)
+    service.wait_for(lambda: service.get("/stats").json()["queue_depth"] == 0)
+    assert [int(one["payload"]) for one in history(service)] == list(range(200))
+
+
+def test_subscriptions_that_cannot_be_remembered_are_refused(service: ServiceProcess) -> None:
+    """While they cannot be written down, changes are a 503, and nothing has changed."""
+    service.start(ready=True, MQTT_SUBSCRIPTIONS="a,end")
+    wait_until_subscribed(service)
+    before = service.get("/subscriptions").json()
+    with locked(service):
+        for answer in (
+            service.post("/subscribe", {"topic": "b", "qos": 1}),
+            send(service, "DELETE", "/subscribe/a"),
+        ):
+            assert answer.status == 503, answer.content
+            assert answer.headers["Content-Type"] == "application/problem+json"
+    assert service.get("/subscriptions").json() == before
+    for topic in ("a", "b", "end"):
+        assert service.post("/publish", {"topic": topic, "payload": "", "qos": 1}).status == 200
+    service.wait_for(lambda: service.get("/messages?topic=end").json())
+    assert [message["topic"] for message in history(service)] == ["a", "end"]
+    assert service.post("/subscribe", {"topic": "b", "qos": 1}).status == 200
+    assert send(service, "DELETE", "/subscribe/a").status == 200

@@ -1,0 +1,1 @@
+"""The commands of `server.py` beside serving. They may use every floor below the root."""
