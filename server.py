@@ -254,6 +254,7 @@ def _connect_parts(
         acknowledge=broker.acknowledge,
         hub=hub,
         now_us=_now_us,
+        monotonic=time.monotonic,
         gather_s=config.history_commit_interval_ms / 1000,
         on_change=tell_status,
     )

@@ -95,7 +95,8 @@ def main(rounds: int = 3, count: int = 60_000) -> None:
             ours.append(measure_service(Path(directory), count))
         print(
             f"round {number + 1}: paho counts {reference[-1][0]:,.0f}/s"
-            f" ({reference[-1][1]:.1f} us), the service stores {ours[-1][0]:,.0f}/s ({ours[-1][1]:.1f} us)",
+            f" ({reference[-1][1]:.1f} us), the service stores {ours[-1][0]:,.0f}/s"
+            f" ({ours[-1][1]:.1f} us)",
             flush=True,
         )
     rate, cpu = (statistics.median(values) for values in zip(*ours, strict=True))

@@ -167,6 +167,9 @@ class Reader:
         )
         if min(page.pruned_id, newest_id) > self._position:
             self._position = self._gap("pruned", self._position, page.oldest_id, page.pruned_id)
+        if page.unstored is not None and page.unstored[1] - 1 > self._position:
+            after_id, next_id = page.unstored
+            self._position = self._gap("unstored", after_id, next_id, next_id - 1)
         if topics is not self._topics:
             return  # the filter changed while we read: read again
         if page.messages:

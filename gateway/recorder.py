@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gateway.clock_trust import ClockTrust
 from gateway.hub import Hub
 from gateway.mailbox import Connected, Delivery, Item, Mailbox
 from gateway.metrics import Metrics
@@ -27,6 +28,12 @@ MAX_BATCH = 2_000
 # How often a database that cannot be written is tried again: recovery is to be seen within 5 s.
 RETRY_S = 1.0
 PRUNE_INTERVAL_S = 30.0
+PASS_FRACTION = 10
+MIN_PASS_ROWS = 100
+
+
+def _is_expected(error: Exception) -> bool:
+    return isinstance(error, HistoryUnavailable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,7 @@ class Recorder:
         acknowledge: Callable[[Sequence[Delivery]], None],
         hub: Hub,
         now_us: Callable[[], int],
+        monotonic: Callable[[], float],
         gather_s: float = 0,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
@@ -65,6 +73,7 @@ class Recorder:
         self._on_change = on_change
         self._window = RedeliveryWindow()
         self._tasks: list[asyncio.Task[None]] = []
+        self._clock = ClockTrust(now_us, monotonic)
         self.trouble: str | None = None
         self.last_prune_us: int | None = None
 
@@ -104,6 +113,11 @@ class Recorder:
             stored = await self._history.append(batch.messages, self._window.change())
         except HistoryUnavailable as error:
             self._set_trouble(str(error))
+            return None
+        except Exception as error:  # the task must live: it is tried again, and /health says so
+            self._metrics.failures["recorder"] += 1
+            log.exception("messages could not be stored")
+            self._set_trouble(f"messages cannot be stored: {type(error).__name__}")
             return None
         self._window.stored(batch.messages)
         self._acknowledge(batch.deliveries)
@@ -149,12 +163,25 @@ class Recorder:
     async def _prune(self) -> None:
         while True:
             try:
-                while await self._history.prune(self._now_us()):
-                    self.last_prune_us = self._now_us()
-                    await asyncio.sleep(0)  # appends go between two steps
-            except HistoryUnavailable as error:
-                log.warning("pruning failed: %s", error)
+                await self._prune_pass()
+            except Exception as error:  # the task must live; the next pass tries again
+                self._metrics.failures["prune"] += 1
+                log.warning("pruning failed: %s", error, exc_info=not _is_expected(error))
             await asyncio.sleep(PRUNE_INTERVAL_S)
+
+    async def _prune_pass(self) -> None:
+        """Remove what is too old or too much, in steps; of what is only old at most a tenth, so
+        that a clock gone wrong cannot empty the log before somebody notices."""
+        by_age = self._clock.is_believable()
+        most = max(MIN_PASS_ROWS, self._history.totals().message_count // PASS_FRACTION)
+        pruned = 0
+        while pruned < most:
+            rows = await self._history.prune(self._now_us() if by_age else None, most - pruned)
+            if not rows:
+                break
+            pruned += rows
+            self.last_prune_us = self._now_us()
+            await asyncio.sleep(0)  # appends go between two steps
 
     def _set_trouble(self, trouble: str | None) -> None:
         if (trouble is None) != (self.trouble is None):
@@ -164,6 +191,7 @@ class Recorder:
                 )
             else:
                 log.info("the history can be written again")
+            self._history.note_trouble(trouble is not None)
         changed = trouble != self.trouble
         self.trouble = trouble
         if changed:

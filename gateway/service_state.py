@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from gateway.arrivals import Arrivals
 from gateway.audience import Audience
@@ -72,4 +73,6 @@ class ServiceState:
             f"the subscription to {text} is not held: {why}"
             for text, why in sorted(self.holdings.refused.items())
         ]
-        return [*self.unready(), *self.stuck(), *refused]
+        damaged = self.history.quarantined
+        moved = [f"the database was damaged and moved to {Path(damaged).name}"] if damaged else []
+        return [*self.unready(), *self.stuck(), *refused, *moved]

@@ -50,8 +50,11 @@ class Conflation:
         return b""
 
     def frame(self, fields: dict[str, object], position_id: int | None = None) -> bytes:
-        """News that is no message is not held back."""
-        return self._encoder.frame(fields, position_id)
+        """News that is no message is not held back.
+
+        Its position would pass over what is kept, so a reader is told it only when nothing is.
+        """
+        return self._encoder.frame(fields, None if self._newest else position_id)
 
     def close(self) -> None:
         """Write nothing more."""

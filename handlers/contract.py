@@ -208,22 +208,25 @@ def _typed(text: str, schema: Mapping[str, Any]) -> Any:
     return text
 
 
+def _step(part: object) -> str:
+    """Return one step of a JSON pointer (RFC 6901)."""
+    return "/" + str(part).replace("~", "~0").replace("/", "~1")
+
+
 def _faults(errors: list[Any]) -> list[Fault]:
     faults = []
     for error in errors:
-        pointer = "".join(
-            "/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.absolute_path
-        )
+        pointer = "".join(map(_step, error.absolute_path))
         if error.validator == "required":
             for name in error.validator_value:
                 if name not in error.instance and repr(name) in error.message:
-                    faults.append(Fault(f"{pointer}/{name}", "is required"))
+                    faults.append(Fault(pointer + _step(name), "is required"))
         elif error.validator == "additionalProperties":
             known = error.schema["properties"]
             for name in sorted(set(error.instance) - set(known)):
                 allowed = ", ".join(sorted(known))
                 faults.append(
-                    Fault(f"{pointer}/{name}", f"is not a field here; known are: {allowed}")
+                    Fault(pointer + _step(name), f"is not a field here; known are: {allowed}")
                 )
         else:
             faults.append(Fault(pointer, sentence(error)))

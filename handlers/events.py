@@ -19,6 +19,7 @@ from store.selection import InvalidPosition, Position, parse_position
 
 RETRY_MS = 2_000
 LAST_CHUNK = b"0\r\n\r\n"
+LAST_CHUNK_S = 5
 COMMENT = b":\n\n"
 
 
@@ -73,7 +74,13 @@ class LimitedEvents:
         return self._encoder.join(wanted)
 
     def frame(self, fields: dict[str, object], position_id: int | None = None) -> bytes:
-        """Return another event."""
+        """Return another event; a conflated message counts as a message."""
+        if fields["type"] == "message":
+            if not self._left:
+                return b""
+            self._left -= 1
+            if not self._left:
+                asyncio.get_running_loop().call_soon(self._on_limit)
         return self._encoder.frame(fields, position_id)
 
 
@@ -85,6 +92,7 @@ class Events(StreamHandler):
 
     _stream: tornado.iostream.IOStream | None = None
     _beat: asyncio.TimerHandle | None = None
+    _is_over = False
 
     async def prepare(self) -> None:
         """Admit the reader before anything is written."""
@@ -100,16 +108,28 @@ class Events(StreamHandler):
         if self.request.method == "HEAD" or self.request.version == "HTTP/1.0":
             await self.finish()
             return
-        await self.flush()
-        self._stream = stream = self.detach()
-        self.audience.seat(self)
+        self.audience.seat(self)  # before anything is awaited, so that the cap holds
+        try:
+            await self.flush()
+            self._stream = stream = self.detach()
+        except BaseException:
+            self.audience.release(self)
+            raise
         stream.set_close_callback(self._closed)
+        if self._is_over:
+            stream.close()
+        if stream.closed():  # it left at once, and then nobody calls back
+            self._closed()
+            return
         encoder: Encoder = self.encoder
         if "limit" in self._asked:
             encoder = LimitedEvents(encoder, self._asked["limit"], self.dismiss)
         self._transport = self.make_reader(stream, encoder, self.dismiss)
         self._transport.write(chunk(b"retry: %d\n\n" % RETRY_MS))
-        self._transport.write(self.encoder.frame(self.welcome()))
+        # At the head a browser that is cut before the first message must know where it was.
+        at_head = resume is None and not {"after", "since"} & self._asked.keys()
+        position_id = self.hub.newest_id if at_head else None
+        self._transport.write(self.encoder.frame(self.welcome(), position_id))
         self._schedule_beat()
         await self.start_reader(resume)
 
@@ -135,10 +155,15 @@ class Events(StreamHandler):
     def dismiss(self) -> None:
         """End the stream in order: the service stops, or the limit is reached."""
         self.end_reader()
-        if self._stream is not None and not self._stream.closed():
+        if self._beat is not None:
+            self._beat.cancel()
+        if self._stream is not None and not self._stream.closed() and not self._is_over:
             future = self._stream.write(LAST_CHUNK)
             stream = self._stream
             future.add_done_callback(lambda done: _close(stream, done))
+            # One that does not read gets no more time than this.
+            asyncio.get_running_loop().call_later(LAST_CHUNK_S, stream.close)
+        self._is_over = True
 
     def expel(self) -> None:
         """The key was revoked or has expired: end the stream."""

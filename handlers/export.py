@@ -68,7 +68,9 @@ class Export(Handler):
             after_id = page.scanned_id
             page = await self._read(replace(selection, after_id=after_id))
             if page.pruned_id > after_id and form == "ndjson":
-                self.write(_gap_line(after_id, page.oldest_id or page.pruned_id + 1))
+                self.write(_gap_line("pruned", after_id, page.oldest_id or page.pruned_id + 1))
+            if page.unstored is not None and form == "ndjson":
+                self.write(_gap_line("unstored", *page.unstored))
         await self.finish()
 
     async def _read(self, selection: Selection) -> Page:
@@ -80,9 +82,9 @@ class Export(Handler):
                 await asyncio.sleep(BUSY_S)
 
 
-def _gap_line(after_id: int, next_id: int) -> bytes:
-    """Return the line that says that retention overtook the export."""
-    gap = {"type": "gap", "reason": "pruned", "after": after_id, "next": next_id}
+def _gap_line(reason: str, after_id: int, next_id: int) -> bytes:
+    """Return the line that says what is gone."""
+    gap = {"type": "gap", "reason": reason, "after": after_id, "next": next_id}
     return compact_json(gap).encode() + b"\n"
 
 

@@ -36,7 +36,10 @@ def origin_allowed(origin: str, host: str, allowed: Sequence[str]) -> bool:
     WebSocket and SSE. `host` is our own Host header; a page of our own always may."""
     if "*" in allowed or origin.rstrip("/") in allowed:
         return True
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
     return parts.scheme in ("http", "https") and bool(parts.netloc) and parts.netloc == host
 
 

@@ -148,6 +148,8 @@ class ReadOrder:
         oldest = page.oldest_id or page.pruned_id + 1
         if self._gap_before:
             return self._gap_before.format(oldest)
+        if page.unstored is not None:
+            return f"reason=unstored;after={page.unstored[0]};next={page.unstored[1]}"
         if self._after is not None and self._after.id < page.pruned_id:
             return f"reason=pruned;after={self._after.id};next={oldest}"
         return ""

@@ -36,7 +36,7 @@ def parse_json(body: bytes) -> Any:
         value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_doubles)
         if "\\u" in text and _SURROGATE.search(json.dumps(value, ensure_ascii=False)):
             raise ValueError("a lone surrogate is not a character")
-        if "e" in text or "E" in text:
+        if "." in text or "e" in text or "E" in text:
             json.dumps(value, allow_nan=False)  # 1e999 reads as infinity
         return value
     except UnicodeDecodeError:

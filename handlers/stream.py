@@ -20,6 +20,7 @@ from handlers.base import Handler
 from handlers.conflation import Conflation
 from handlers.parsing import parse_moment, parse_query
 from handlers.problems import Problem
+from store.errors import QueryTimeout
 from store.history import History
 from store.message import iso_time
 from store.selection import Position, parse_position
@@ -27,6 +28,7 @@ from store.topics import TopicFilter
 
 # Below this a reader that is fed from the log gets its next page.
 LOW_WATER_BYTES = 64 * 1024
+RETRY_S = 0.5
 
 
 class StreamTransport:
@@ -173,9 +175,17 @@ class StreamHandler(Handler):
             self._reader.start_after(0)
         elif "since" in self._asked:
             since_us = parse_moment(self._asked["since"], self.now_us())
-            self._reader.start_after(await self.history.position_before(since_us))
+            self._reader.start_after(await self._position_before(since_us))
         else:
             self._reader.start_at(None)
+
+    async def _position_before(self, since_us: int) -> int:
+        """Ask the history; the stream has begun, so a busy moment is waited for."""
+        while True:
+            try:
+                return await self.history.position_before(since_us)
+            except QueryTimeout:
+                await asyncio.sleep(RETRY_S)
 
     @property
     def is_behind(self) -> bool:

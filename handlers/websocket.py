@@ -86,6 +86,9 @@ class LiveSocket(StreamHandler, tornado.websocket.WebSocketHandler):
         if self._commands is None:
             await self._authenticate(message)
             return
+        if self._transport.unsent_bytes > 2 * self.max_unsent_bytes:
+            # It asks and does not read the answers: no more questions until it has.
+            await self._transport.wait_until_sent()
         if message == "ping":
             self.tell({"type": "pong"})
             return
@@ -113,15 +116,19 @@ class LiveSocket(StreamHandler, tornado.websocket.WebSocketHandler):
         self.tell(await commands.answer(message))
 
     def tell(self, fields: dict[str, object]) -> None:
-        """Send this reader a frame of its own."""
+        """Send this reader a frame of its own; nothing may follow a close."""
+        if self.ws_connection is None or self.ws_connection.is_closing():
+            return
         self._transport.write(self._encoder.frame(fields))
 
     def dismiss(self) -> None:
         """The service stops: close with 1001."""
+        self.end_reader()
         self.close(GOING_AWAY, "the service stops")
 
     def expel(self) -> None:
         """The key is missing, revoked or expired: close with 1008."""
+        self.end_reader()
         self.close(POLICY_VIOLATION, "the key is missing, revoked or expired")
 
     def on_close(self) -> None:

@@ -59,6 +59,13 @@ CREATE TABLE redelivered (
     message_id INTEGER NOT NULL
 ) STRICT;
 
+-- Messages shown to live readers while nothing could be stored, and lost with the process: those
+-- who resume across such a place are told.
+CREATE TABLE unstored (
+    after_id INTEGER PRIMARY KEY,
+    next_id  INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE subscription (
     topic    TEXT    PRIMARY KEY,
     qos      INTEGER NOT NULL,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import functools
+import logging
 import os
 import re
 import sqlite3
@@ -23,6 +24,8 @@ import aiosqlite
 
 from store.errors import DatabaseHeld, DatabaseRefused, HistoryUnavailable, QueryTimeout
 
+log = logging.getLogger(__name__)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -32,6 +35,8 @@ BUSY_TIMEOUT_MS = 2_000
 READERS = 3
 # SQLite asks "go on?" each so many virtual-machine steps: well under a millisecond.
 PROGRESS_STEPS = 2_000
+# Room for one note in the lock file.
+NOTE_BYTES = 64
 # After a checkpoint the WAL file is cut back to this; a long reader may let it grow meanwhile.
 WAL_SIZE_LIMIT_BYTES = 8 * 1024 * 1024
 # Page cache of the writer: the hot pages of the topic table and its index.
@@ -59,6 +64,10 @@ class Database:
     def __init__(self, path: Path, query_timeout_s: float) -> None:
         self.path = path
         self._query_timeout_s = query_timeout_s
+        self.noted = ""
+        """What the process before noted, to be dealt with by whoever opened the database."""
+        self.quarantined = ""
+        """Where a damaged file was moved at the start, or the empty text."""
         self._lock_file: int | None = None
         self._writer: aiosqlite.Connection | None = None
         self._readers: list[aiosqlite.Connection] = []
@@ -76,8 +85,13 @@ class Database:
         self = cls(path, query_timeout_s)
         try:
             self._take_lock()
-            self._writer = await _connect(path)
-            await self.write(_prepare_writer, full_sync)
+            try:
+                await self._open_writer(full_sync)
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError as error:  # damaged: keep it aside, begin afresh
+                await self._quarantine(str(error))
+                await self._open_writer(full_sync)
             for _ in range(READERS):
                 uri = f"file:{quote(str(path))}?mode=ro"
                 reader = await _connect(uri)
@@ -92,6 +106,36 @@ class Database:
             raise
         return self
 
+    async def _open_writer(self, full_sync: bool) -> None:
+        self._writer = await _connect(self.path)
+        await self.write(_prepare_writer, full_sync)
+
+    async def _quarantine(self, why: str) -> None:
+        """Move a damaged file aside, with its log: nobody may lose what could be rescued."""
+        if self._writer is not None:
+            await self._writer.close()
+            self._writer = None
+        number = 1
+        while (aside := Path(f"{self.path}.damaged-{number}")).exists():
+            number += 1
+        for suffix in ("", "-wal", "-shm"):
+            part = Path(f"{self.path}{suffix}")
+            if part.exists():
+                part.rename(f"{aside}{suffix}")
+        self.quarantined = str(aside)
+        log.error("the database %s is damaged (%s); it was moved to %s", self.path, why, aside)
+
+    def note(self, text: str) -> None:
+        """Write one short line where it needs no room on the disk: into the lock file.
+
+        For what must be known after a crash while the database cannot be written.
+        """
+        if self._lock_file is not None:
+            try:
+                os.pwrite(self._lock_file, text.encode("ascii").ljust(NOTE_BYTES), 0)
+            except OSError as error:
+                log.warning("a note for the next start could not be written: %s", error)
+
     def _take_lock(self) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,6 +148,10 @@ class Database:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise DatabaseHeld(f"another process has the database {self.path} open") from None
+        noted = os.pread(self._lock_file, NOTE_BYTES, 0)
+        self.noted = noted.decode("ascii", "replace").strip()
+        if len(noted) < NOTE_BYTES:
+            self.note(self.noted)  # take the room now: later the disk may be full
 
     async def write(
         self,
@@ -248,6 +296,7 @@ def _prepare_writer(connection: sqlite3.Connection, full_sync: bool) -> None:
             f"the database is of schema version {version}, made by a newer release; "
             f"this one knows versions up to {newest}"
         )
+    _check(connection, version)
     if version == 0:  # only an empty file can still choose
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
@@ -258,6 +307,20 @@ def _prepare_writer(connection: sqlite3.Connection, full_sync: bool) -> None:
     for number, script in steps:
         if number > version:
             _migrate(connection, number, script)
+
+
+def _check(connection: sqlite3.Connection, version: int) -> None:
+    """Look for damage after an unclean end; sqlite3.DatabaseError when there is some."""
+    if version == 0:
+        if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+            raise DatabaseRefused("the file is a database, but not one of this service")
+        return
+    row = connection.execute("SELECT closed_clean FROM log").fetchone()
+    if row is None or row[0]:
+        return
+    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":  # SQLite reports damage as text
+        raise sqlite3.DatabaseError(found)
 
 
 def _migrate(connection: sqlite3.Connection, number: int, script: str) -> None:

@@ -27,9 +27,6 @@ log = logging.getLogger(__name__)
 
 # Busiest topics that `topic_counts` names.
 TOP_TOPICS = 1_000
-# Age pruning takes at most this part of the rows in a pass, so that a clock gone wrong cannot
-# empty the log before somebody notices.
-PASS_FRACTION = 10
 HOUR_US = 3_600_000_000
 # Ids looked at in one query forward, so that a filter that matches little keeps its time budget.
 SCAN_IDS = 50_000
@@ -62,9 +59,10 @@ class History:
         """
         writer = LogWriter(cap_rows)
         try:
-            await database.write(writer.open, now_us)
+            await database.write(writer.open, now_us, database.noted)
         except sqlite3.OperationalError as error:
             raise could_not_open(database.path, error) from error
+        database.note("")
         return cls(database, writer, retention_hours, cap_bytes)
 
     async def append(
@@ -168,16 +166,28 @@ class History:
         """Return (packet_id, topic, payload, id) of each row the broker may yet redeliver."""
         return await self._database.write(self._log.window)
 
-    async def prune(self, now_us: int) -> int:
+    async def prune(self, now_us: int | None, at_most: int = retention.STEP_ROWS) -> int:
         """Remove one step of what is too old or too much; return the rows removed.
 
-        Call again while it returns more than 0, letting appends through between. Raises
-        HistoryUnavailable.
+        `now_us` None prunes nothing by age: the clock is not believed. Call again while it
+        returns more than 0, letting appends through between. Raises HistoryUnavailable.
         """
         try:
-            return await self._database.write(self._prune_step, now_us)
+            return await self._database.write(self._prune_step, now_us, at_most)
         except sqlite3.Error as error:
             raise HistoryUnavailable(_sentence(error)) from error
+
+    def note_trouble(self, begins: bool) -> None:
+        """Write down, where it works with a full disk too, that messages are shown unstored.
+
+        If the process ends before they could be stored, the next one knows of the gap.
+        """
+        self._database.note(f"unstored after {self.totals().newest_id}" if begins else "")
+
+    @property
+    def quarantined(self) -> str:
+        """Where a damaged database was moved at the start, or the empty text."""
+        return self._database.quarantined
 
     async def purge(self, purge: Purge) -> int:
         """Remove what an administrator wants gone, in steps; return the messages removed.
@@ -206,13 +216,14 @@ class History:
         except sqlite3.Error as error:
             log.warning("the history is not closed in order, ids will skip a block: %s", error)
 
-    def _prune_step(self, connection: sqlite3.Connection, now_us: int) -> int:
+    def _prune_step(self, connection: sqlite3.Connection, now_us: int | None, at_most: int) -> int:
         rows = 0
-        if self._retention_hours:
+        step = min(retention.STEP_ROWS, at_most)
+        if self._retention_hours and now_us is not None:
             before_us = now_us - int(self._retention_hours * HOUR_US)
-            rows = retention.expired_rows(connection, before_us, retention.STEP_ROWS)
+            rows = retention.expired_rows(connection, before_us, step)
         if self._cap_bytes and not rows and _used_bytes(connection) > self._cap_bytes:
-            rows = min(retention.STEP_ROWS, self._log.totals.message_count)
+            rows = min(step, self._log.totals.message_count)
         if rows:
             self._log.trim(connection, rows)
             connection.execute("PRAGMA incremental_vacuum(256)").fetchall()

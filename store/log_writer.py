@@ -6,6 +6,7 @@ Does not: decide when to write, or read for anybody.
 
 from __future__ import annotations
 
+import re
 import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,8 @@ ID_BLOCK = 65_536
 TOPIC_MEMORY = 50_000
 # A redelivery window never reaches back further: MQTT packet numbers end here.
 WINDOW_ROWS = 65_535
+
+UNSTORED_NOTE = re.compile(r"unstored after (\d{1,18})")
 
 INSERT_MESSAGE = (
     "INSERT INTO message (id, topic_id, timestamp_us, qos, retain, payload, properties, packet_id)"
@@ -56,8 +59,11 @@ class LogWriter:
         self._reserved_id = 0
         self._topic_ids: dict[str, int] = {}
 
-    def open(self, connection: sqlite3.Connection, now_us: int) -> None:
-        """Read the state of the log; after an unclean end go on at the next block of ids."""
+    def open(self, connection: sqlite3.Connection, now_us: int, noted: str = "") -> None:
+        """Read the state of the log; after an unclean end go on at the next block of ids.
+
+        `noted` is what the process before wrote down when it could write nothing else.
+        """
         with _transaction(connection):
             epoch = secrets.choice("abcdefghijklmnop") + secrets.token_hex(3)
             connection.execute(
@@ -71,7 +77,15 @@ class LogWriter:
             if not clean:
                 given = max(given, self._reserved_id)
             connection.execute("UPDATE log SET closed_clean = 0")
+            lost = UNSTORED_NOTE.fullmatch(noted)
+            if lost:  # an id of its own, so that a reader at the head passes the place, too
+                given = max(given, int(lost.group(1))) + 1
             self._next_id = given + 1
+            if lost:
+                connection.execute(
+                    "INSERT OR REPLACE INTO unstored VALUES (?, ?)",
+                    (int(lost.group(1)), self._next_id),
+                )
             self.minutes.recover(connection, now_us)
             count = connection.execute("SELECT sum(message_count) FROM topic").fetchone()[0] or 0
         self.totals = Totals(epoch, count, given, retention.oldest_id(connection), pruned_id)
@@ -202,10 +216,11 @@ class LogWriter:
         rows: list[tuple[object, ...]] = []
         counts: dict[int, tuple[int, int, int, int]] = {}
         stored: list[Message] = []
+        latest: dict[str, str | bytes] = {}
         next_id = self._next_id
         for message in messages:
             topic_id = self._topic_id(connection, message)
-            if message.retain and self._is_known(connection, message, topic_id, stored):
+            if message.retain and self._is_known(connection, message, topic_id, latest):
                 continue
             rows.append(
                 (
@@ -228,6 +243,7 @@ class LogWriter:
             )
             self.minutes.add(connection, message.timestamp_us, next_id)
             stored.append(message)
+            latest[message.topic] = message.payload
             next_id += 1
         connection.executemany(INSERT_MESSAGE, rows)
         connection.executemany(COUNT_MESSAGES, counts.values())
@@ -252,12 +268,11 @@ class LogWriter:
         connection: sqlite3.Connection,
         message: Message,
         topic_id: int,
-        stored: Sequence[Message],
+        latest: dict[str, str | bytes],
     ) -> bool:
         """Whether a replayed retained message is what the topic last said."""
-        for earlier in reversed(stored):
-            if earlier.topic == message.topic:
-                return earlier.payload == message.payload
+        if message.topic in latest:
+            return latest[message.topic] == message.payload
         row = connection.execute(
             "SELECT payload FROM message WHERE id = (SELECT last_id FROM topic WHERE id = ?1)"
             " UNION ALL SELECT payload FROM last_value WHERE topic_id = ?1 LIMIT 1",

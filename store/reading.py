@@ -52,6 +52,10 @@ def page(
         "SELECT pruned_id, (SELECT coalesce(max(id), 0) FROM message),"
         " (SELECT min(id) FROM message) FROM log"
     ).fetchone()
+    unstored = None
+    if ascending and selection.after_id:
+        lost = _unstored_behind(connection, selection.after_id, selection.before_id)
+        unstored = lost if lost is not None and lost[0] <= selection.after_id else None
     messages: list[Message] = []
     size, complete = 0, True
     for row in _rows(connection, _narrowed(connection, selection), limit + 1, offset, ascending):
@@ -60,7 +64,7 @@ def page(
             break
         messages.append(to_message(row))
         size += len(messages[-1].payload)
-    return Page(messages, newest_id, oldest_id, pruned_id, complete=complete)
+    return Page(messages, newest_id, oldest_id, pruned_id, complete=complete, unstored=unstored)
 
 
 def forward(
@@ -75,8 +79,14 @@ def forward(
 
     A selection that matches little is thus read in many short transactions, never in a long one.
     """
+    lost = _unstored_behind(connection, selection.after_id, selection.before_id)
+    crossed = lost if lost is not None and lost[0] <= selection.after_id else None
+    if crossed is not None:
+        selection = replace(selection, after_id=crossed[1] - 1)
     selection = _narrowed(connection, selection)
     end = min(selection.before_id, selection.after_id + scan_ids + 1)
+    if lost is not None and crossed is None:  # the page ends where the next begins with the gap
+        end = min(end, lost[0] + 1)
     found = page(
         connection,
         replace(selection, before_id=end),
@@ -88,8 +98,23 @@ def forward(
     if found.messages and not found.complete:
         scanned_id = found.messages[-1].id or scanned_id
     return replace(
-        found, scanned_id=scanned_id, complete=found.complete and end == selection.before_id
+        found,
+        scanned_id=scanned_id,
+        complete=found.complete and end == selection.before_id,
+        unstored=crossed,
     )
+
+
+def _unstored_behind(
+    connection: sqlite3.Connection, after_id: int, before_id: int
+) -> tuple[int, int] | None:
+    """Return the next place behind `after_id` where messages were shown and never stored."""
+    row: tuple[int, int] | None = connection.execute(
+        "SELECT after_id, next_id FROM unstored WHERE next_id - 1 > ? AND next_id <= ?"
+        " ORDER BY after_id LIMIT 1",
+        (after_id, before_id),
+    ).fetchone()
+    return row
 
 
 def message_by_id(connection: sqlite3.Connection, message_id: int) -> Message | None:

@@ -61,5 +61,8 @@ class Page:
     pruned_id: int
     complete: bool
     """Whether the page reached the end of the selection, so that nothing more matched."""
+    unstored: tuple[int, int] | None = None
+    """Reading forward begins at a place where messages were shown and never stored: the ids
+    before and behind it."""
     scanned_id: int = 0
     """Reading forward: the log has been read up to here, so the next page begins after it."""

@@ -132,6 +132,7 @@ class Broker:
             raise BrokerAway("too many publishes wait for the broker; nothing was sent") from None
         try:
             packet_id = self._send(topic, payload, qos, retain, properties)
+            self._publishes.expect(packet_id)  # the task that waits begins later
         except BaseException:
             self._slots.release()
             raise

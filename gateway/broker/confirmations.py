@@ -20,10 +20,15 @@ class Confirmations(Generic[T]):
     def __len__(self) -> int:
         return len(self._waiting)
 
-    async def wait(self, packet_id: int, deadline: float) -> T:
-        """Wait for the answer to a packet; TimeoutError at `deadline` (loop time)."""
+    def expect(self, packet_id: int) -> asyncio.Future[T]:
+        """Be ready for the answer to a packet just sent: it may come before anybody waits."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting[packet_id] = future
+        return future
+
+    async def wait(self, packet_id: int, deadline: float) -> T:
+        """Wait for the answer to a packet; TimeoutError at `deadline` (loop time)."""
+        future = self._waiting.get(packet_id) or self.expect(packet_id)
         try:
             async with asyncio.timeout_at(deadline):
                 return await future

@@ -91,3 +91,27 @@ async def test_news_reach_everybody_whatever_the_filter() -> None:
         hub.join(wire, TopicFilter([text]), lines)
     hub.tell({"type": "status"})
     assert [wire.frames for wire in wires] == [[{"type": "status"}]] * 2
+
+
+async def test_a_watcher_is_called_with_each_message_until_it_ends() -> None:
+    """`watch` gives the messages its filter matches, from now on and until its end is called."""
+    hub = Hub()
+    seen: list[int | None] = []
+    hub.publish(numbered(1, "a"))
+    end = hub.watch(TopicFilter(["a"]), lambda one: seen.append(one.id))
+    hub.publish(numbered(2, "a", "b", "a"))
+    end()
+    hub.publish(numbered(5, "a"))
+    assert seen == [2, 4]
+
+
+async def test_a_watcher_hears_of_a_message_again_when_it_is_stored() -> None:
+    """What was shown without an id is announced once more with it: only then can it be read."""
+    hub = Hub()
+    seen: list[int | None] = []
+    hub.watch(TopicFilter(["#"]), lambda one: seen.append(one.id))
+    late = [message()]
+    shown = hub.publish(late)
+    late[0].id = 1
+    hub.pass_over(late, shown)
+    assert seen == [None, 1]

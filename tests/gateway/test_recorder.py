@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -14,9 +15,11 @@ import gateway.recorder as module
 from gateway.hub import Hub
 from gateway.mailbox import Connected, Delivery, Mailbox
 from gateway.metrics import Metrics
+from gateway.reader import Reader
 from gateway.recorder import Recorder
 from store.history import History
 from store.message import Message
+from store.selection import Position
 from store.topics import TopicFilter
 from tests.gateway.listening import PlainLines, Wire
 from tests.recordings import NOW_US, everything, message, open_history, payloads
@@ -43,6 +46,7 @@ class Desk:
             acknowledge=self.acknowledge,
             hub=self.hub,
             now_us=lambda: NOW_US,
+            monotonic=time.monotonic,
             on_change=self.on_change,
         )
 
@@ -197,6 +201,39 @@ async def test_a_history_that_cannot_be_written_costs_nothing(path: Path, quick:
         assert [frame["payload"] for frame in desk.wire.frames].count("second") == 1
         assert desk.mailbox.depth == 0
         assert [trouble is None for trouble in desk.troubles] == [False, True]
+
+
+async def test_who_comes_while_the_history_is_in_trouble_misses_nothing(
+    path: Path, quick: None
+) -> None:
+    """A reader that resumes after a message was shown without an id gets it when it is stored;
+    what came later it has seen without an id, and does not see again."""
+    async with desk_at(path) as desk:
+        desk.put("before", 1)
+        await desk.until_stored(1)
+        wire = Wire()
+        reader = Reader(
+            desk.hub,
+            desk.history,
+            desk.metrics,
+            wire,
+            TopicFilter(),
+            PlainLines(),
+            max_unsent_bytes=1_000,
+        )
+        async with desk.locked():
+            desk.put("missed", 2)
+            await desk.wire.until(lambda: len(desk.wire.ids) == 2)
+            reader.start_at(Position(1))
+            desk.put("seen", 3)
+            await wire.until(lambda: len(wire.ids) == 1)
+        await desk.until_trouble(False)
+        desk.put("after", 4)
+        await wire.until(lambda: wire.ids[-1:] == [4])
+        seen = [(frame["id"], frame["payload"]) for frame in wire.frames]
+        assert seen == [(None, "seen"), (2, "missed"), (4, "after")]
+        assert desk.wire.ids == [1, None, None, 4]
+        reader.close()
 
 
 async def test_a_redelivery_is_known_while_the_history_is_in_trouble(

@@ -137,15 +137,16 @@ class BareListener:
         self.socket.settimeout(10)
         self.socket.connect(("127.0.0.1", port))
         key = base64.b64encode(os.urandom(16)).decode()
-        self.socket.sendall(
+        head = (
             f"GET /ws{query} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
-            f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
+            f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
         )
+        self.socket.sendall(head.encode())
         self._data = b""
         while b"\r\n\r\n" not in self._data:
             self.receive()
-        head, _, self._data = self._data.partition(b"\r\n\r\n")
-        assert b" 101 " in head.split(b"\r\n")[0], head
+        answer, _, self._data = self._data.partition(b"\r\n\r\n")
+        assert b" 101 " in answer.split(b"\r\n")[0], answer
         self._frames: list[tuple[int, bytes]] = []
 
     def receive(self) -> bool:

@@ -11,8 +11,14 @@ from typing import Any
 import pytest
 
 from tests.mqtt_client import mqtt_client
-from tests.service.talking import CLOSE, TEXT, BareListener, history, listen_bare
-from tests.service.talking import wait_until_subscribed
+from tests.service.talking import (
+    CLOSE,
+    TEXT,
+    BareListener,
+    history,
+    listen_bare,
+    wait_until_subscribed,
+)
 from tests.service_process import ServiceProcess
 
 WITHIN_S = 10

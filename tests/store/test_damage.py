@@ -1,0 +1,113 @@
+"""Damaged files, and what a process that could not write leaves for the next one."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from store.database import Database
+from store.errors import DatabaseRefused
+from store.history import History
+from store.message import Message
+from store.selection import NO_BOUND, Selection
+
+NOW_US = 1_800_000_000_000_000
+
+
+async def _fill(path: Path, count: int, *, clean: bool) -> None:
+    database = await Database.open(path)
+    history = await History.open(database, now_us=NOW_US)
+    await history.append([Message("a", str(n) * 500, NOW_US + n) for n in range(count)])
+    if clean:
+        await history.close()
+    await database.close()
+
+
+@pytest.mark.parametrize("damage", ["not a database", "truncated", "zeroed page", "one bit"])
+async def test_a_damaged_file_is_kept_aside_and_a_fresh_log_begins(
+    tmp_path: Path, damage: str
+) -> None:
+    """A damaged database never stops the start; its file is kept, and the epoch is another."""
+    path = tmp_path / "history.db"
+    await _fill(path, 200, clean=False)
+    content = bytearray(path.read_bytes())
+    if damage == "not a database":
+        content[:] = b"this is no database" * 1000
+    elif damage == "truncated":
+        del content[len(content) // 2 :]
+    elif damage == "zeroed page":
+        content[3 * 4096 : 8 * 4096] = bytes(5 * 4096)
+    else:
+        content[100] ^= 0xFF  # the kind of the schema's own page
+    path.write_bytes(bytes(content))
+    database = await Database.open(path)
+    history = await History.open(database, now_us=NOW_US)
+    try:
+        assert Path(database.quarantined).read_bytes() == bytes(content)
+        assert history.totals().message_count == 0
+        (stored,) = await history.append([Message("a", "1", NOW_US)])
+        assert stored.id == 1
+    finally:
+        await history.close()
+        await database.close()
+    again = await Database.open(path)
+    assert again.quarantined == ""
+    await again.close()
+
+
+async def test_a_database_that_is_not_ours_is_refused_and_untouched(tmp_path: Path) -> None:
+    """Somebody else's SQLite file is neither used nor moved away."""
+    path = tmp_path / "history.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(DatabaseRefused, match="not one of this service"):
+        await Database.open(path)
+    assert path.read_bytes() == before
+
+
+async def test_the_next_process_knows_what_was_shown_and_never_stored(tmp_path: Path) -> None:
+    """A process that ends while nothing can be stored leaves a gap for those who resume."""
+    path = tmp_path / "history.db"
+    database = await Database.open(path)
+    history = await History.open(database, now_us=NOW_US)
+    await history.append([Message("a", str(n), NOW_US + n) for n in range(3)])
+    history.note_trouble(True)
+    await history.close()
+    await database.close()
+    database = await Database.open(path)
+    history = await History.open(database, now_us=NOW_US)
+    try:
+        await history.append([Message("a", "after", NOW_US + 9)])
+        before_id = history.totals().newest_id + 1
+        page = await history.forward(Selection(before_id=before_id), limit=100)
+        assert [message.id for message in page.messages] == [1, 2, 3]
+        assert (page.unstored, page.complete, page.scanned_id) == (None, False, 3)
+        page = await history.forward(Selection(after_id=3, before_id=before_id), limit=100)
+        assert page.unstored == (3, 5)
+        assert [message.payload for message in page.messages] == ["after"]
+        page = await history.forward(Selection(after_id=5, before_id=NO_BOUND), limit=100)
+        assert page.unstored is None
+    finally:
+        await history.close()
+        await database.close()
+
+
+async def test_trouble_that_ended_leaves_no_gap(tmp_path: Path) -> None:
+    """What could be stored in the end is no gap for anybody."""
+    path = tmp_path / "history.db"
+    database = await Database.open(path)
+    history = await History.open(database, now_us=NOW_US)
+    history.note_trouble(True)
+    history.note_trouble(False)
+    await history.close()
+    await database.close()
+    database = await Database.open(path)
+    history = await History.open(database, now_us=NOW_US)
+    page = await history.forward(Selection(before_id=100), limit=1)
+    assert page.unstored is None
+    await history.close()
+    await database.close()
