@@ -22,7 +22,7 @@ setup(
     package_data={"migrations": ["*.sql"], "handlers": ["*.json", "html/*"]},
     install_requires=[
         "tornado>=6.6.1",
-        "paho-mqtt>=2.2",
+        "paho-mqtt>=2.2,<2.3",
         # gateway and store reach into one private part each: docs/decisions/ says why.
         "aiosqlite>=0.22.1,<0.23",
         "jsonschema>=4.26",

@@ -137,7 +137,8 @@ class Orders:
         reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
 
         def notice(message: Message) -> None:
-            if not reply.done() and is_reply(message, correlation):
+            # A replay of a retained message is older than the request.
+            if not reply.done() and not message.retain and is_reply(message, correlation):
                 reply.set_result(message)
 
         self._pending_requests += 1

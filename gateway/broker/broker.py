@@ -26,6 +26,7 @@ from gateway.broker.errors import (
     PublishTooLarge,
     PublishUnconfirmed,
 )
+from gateway.broker.packets import acknowledgements
 from gateway.broker.properties import write_properties
 from gateway.broker.session import MAX_IN_FLIGHT, BrokerSettings, BufferedClient, Session
 from gateway.mailbox import Delivery, Mailbox
@@ -226,10 +227,14 @@ class Broker:
         """Tell the broker that these are stored; those of an earlier connection are passed over."""
         try:
             with self._session.client() as (client, connection):
-                for delivery in deliveries:
-                    packet_id = delivery.message.packet_id
-                    if packet_id is not None and delivery.connection == connection:
-                        client.ack(packet_id, 1)
+                packet_ids = [
+                    delivery.message.packet_id
+                    for delivery in deliveries
+                    if delivery.message.packet_id is not None and delivery.connection == connection
+                ]
+                if packet_ids and client.buffered is not None:
+                    client.buffered.post(acknowledgements(packet_ids))
+                    self._session.link.wake()
         except BrokerAway:
             pass  # the broker delivers them again, and they are recognised
 

@@ -9,32 +9,44 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections import deque
 
 READ_BYTES = 64 * 1024
 
 
 class BufferedSocket:
-    """Wraps a connected, non-blocking socket. For one thread, the one that reads and writes.
+    """Wraps a connected, non-blocking socket. For one thread, the one that reads and writes, but
+    for `post`, which any thread may call.
 
     `send` keeps what it is given until `flush`, so that a burst of packets leaves as one.
     """
 
     def __init__(self, wrapped: socket.socket) -> None:
         self._socket = wrapped
-        self._read = memoryview(b"")
+        self._ahead = b""
+        self._at = 0
         self._unsent = bytearray()
+        self._posted: deque[bytes] = deque()
 
     def recv(self, size: int) -> bytes:
         """Return up to `size` bytes, b'' at the end; BlockingIOError when there is nothing."""
-        if not self._read:
-            self._read = memoryview(self._socket.recv(READ_BYTES))
-        part = bytes(self._read[:size])
-        self._read = self._read[size:]
+        if self._at == len(self._ahead):
+            self._ahead, self._at = self._socket.recv(READ_BYTES), 0
+        part = self._ahead[self._at : self._at + size]
+        self._at += len(part)
         return part
+
+    def look(self) -> tuple[bytes, int]:
+        """Return what was read ahead, and where in it the next unread byte is."""
+        return self._ahead, self._at
+
+    def skip_to(self, at: int) -> None:
+        """Take everything before `at`, a place in what `look` returned, as read."""
+        self._at = at
 
     def pending(self) -> int:
         """Return how many bytes can be read without asking the system."""
-        ahead = len(self._read)
+        ahead = len(self._ahead) - self._at
         if not ahead and isinstance(self._socket, ssl.SSLSocket):
             return self._socket.pending()
         return ahead
@@ -44,8 +56,14 @@ class BufferedSocket:
         self._unsent += data
         return len(data)
 
+    def post(self, data: bytes) -> None:
+        """Take whole packets from any thread; they leave with the next `flush`."""
+        self._posted.append(data)
+
     def flush(self) -> bool:
         """Send what was taken; return whether all of it left. OSError when the peer is gone."""
+        while self._posted:
+            self._unsent += self._posted.popleft()
         try:
             while self._unsent:
                 sent = self._socket.send(self._unsent)

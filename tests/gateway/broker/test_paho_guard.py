@@ -1,0 +1,19 @@
+"""The private parts of paho that we lean on: see docs/decisions/0003 and 0013."""
+
+from __future__ import annotations
+
+import inspect
+
+from paho.mqtt.client import CallbackAPIVersion, Client, MQTTv5
+
+
+def test_the_parts_of_paho_that_we_use_are_there() -> None:
+    """A paho that renames or changes these fails here, not in a plant."""
+    client = Client(CallbackAPIVersion.VERSION2, "x", protocol=MQTTv5, manual_ack=True)
+    assert client._protocol == MQTTv5
+    assert client._in_packet["command"] == 0, "0 means: between two packets"
+    assert list(inspect.signature(Client._create_socket).parameters) == ["self"]
+    assert "max_packets" in inspect.signature(Client.loop_read).parameters
+    assert "self._create_socket()" in inspect.getsource(Client.reconnect)
+    source = inspect.getsource(Client._packet_queue)
+    assert "self._on_socket_register_write is None" in source, "else it writes on our thread"
