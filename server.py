@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -60,6 +61,9 @@ MAX_HEADER_BYTES = 64 * 1024
 # A socket that sends its request drop by drop is closed after these.
 IDLE_S = 10
 BODY_S = 12
+# Messages come and go by the ten thousand and make no cycles: the collector need not look at
+# them each 700 allocations, as it does by default.
+GC_ALLOCATIONS = 50_000
 # How soon an open stream notices that its key was revoked or has expired.
 KEY_CHECK_S = 2.0
 
@@ -371,6 +375,7 @@ def main(arguments: list[str] | None = None, environment: Mapping[str, str] = os
             print("the configuration is fine")
             return 0
         set_up_logging(config.log_level, config.log_format, config.log_file)
+        gc.set_threshold(GC_ALLOCATIONS)
         asyncio.run(_run(config, options.with_broker))
     except (ConfigError, DatabaseRefused) as error:
         print(error, file=sys.stderr)

@@ -37,7 +37,10 @@ class RedeliveryWindow:
 
     def __init__(self) -> None:
         self._before: dict[int, _Seen] = {}  # of earlier connections of this session
-        self._current: deque[_Seen] = deque(maxlen=MAX_PACKET_ID)
+        # (packet_id, topic, hash of the payload, id): plain tuples of plain values, since one is
+        # kept for each message and the garbage collector need not look at those.
+        self._current: deque[tuple[int, str, int, int | None]] = deque(maxlen=MAX_PACKET_ID)
+        self._repeated: list[_Seen] = []  # carried over into the present window
         self._session = 0
         self._waiting: deque[tuple[int, Message]] = deque()  # (session, recorded, not stored yet)
         self._carried: list[_Seen] = []
@@ -52,8 +55,10 @@ class RedeliveryWindow:
     def connected(self, event: Connected) -> None:
         """Take note of a new connection to the broker."""
         if event.session_present:
-            for seen in self._current:
-                self._before[seen.packet_id] = seen
+            for row in self._current:
+                self._before[row[0]] = _Seen(*row, None)
+            for seen in self._repeated:
+                self._before.setdefault(seen.packet_id, seen)
             for session, message in self._waiting:
                 if session == self._session:
                     seen = _seen(message)
@@ -63,6 +68,7 @@ class RedeliveryWindow:
             self._before.clear()
             self._new_window = []
         self._current.clear()
+        self._repeated.clear()
         self._carried.clear()
         self._expecting = event.session_present
 
@@ -82,7 +88,7 @@ class RedeliveryWindow:
                 self._expecting = False
                 self._before.clear()
                 self._new_window, self._carried = self._carried, []
-                self._current.extend(self._new_window)
+                self._repeated.extend(self._new_window)
         self._waiting.append((self._session, message))
         return False
 
@@ -107,7 +113,7 @@ class RedeliveryWindow:
             session, _ = self._waiting.popleft()
             if session == self._session:
                 self._current.append(
-                    _Seen(message.packet_id, message.topic, hash(message.payload), message.id, None)
+                    (message.packet_id, message.topic, hash(message.payload), message.id)
                 )
 
 
