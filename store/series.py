@@ -14,19 +14,18 @@ from store.minutes import id_range
 SECOND_US = 1_000_000
 # json_extract on text that is not JSON would fail the whole query, so validity is asked first.
 # SQLite's JSON ends at a NUL, and reads 1e999 as infinity; below 1e300 even sums are finite.
-_VALUE = (
-    "CASE WHEN typeof(payload) = 'text' AND instr(payload, char(0)) = 0 AND json_valid(payload)"
-    " AND json_type(payload, :field) IN ('integer', 'real')"
-    " AND json_extract(payload, :field) BETWEEN -1e300 AND 1e300"
-    " THEN json_extract(payload, :field) END"
-)
-_BUCKETS = f"""
-WITH number AS MATERIALIZED (
-    SELECT id, timestamp_us / :bucket_us AS bucket, {_VALUE} AS value
+_BUCKETS = """
+WITH found AS MATERIALIZED (
+    SELECT id, timestamp_us / :bucket_us AS bucket,
+        CASE WHEN typeof(payload) = 'text' AND instr(payload, char(0)) = 0 AND json_valid(payload)
+                AND json_type(payload, :field) IN ('integer', 'real')
+            THEN json_extract(payload, :field) END AS value
     FROM message
     WHERE topic_id = (SELECT id FROM topic WHERE name = :topic)
       AND id >= :first_id AND id <= :last_id
       AND timestamp_us >= :since_us AND timestamp_us < :until_us
+), number AS (
+    SELECT id, bucket, CASE WHEN value BETWEEN -1e300 AND 1e300 THEN value END AS value FROM found
 )
 SELECT bucket, count(value), min(value), max(value), avg(value),
        min(CASE WHEN value IS NOT NULL THEN id END), max(CASE WHEN value IS NOT NULL THEN id END),
