@@ -10,12 +10,15 @@ import os
 import socket
 import struct
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Any
 from urllib.parse import quote
 
+from paho.mqtt.client import Client
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
+from tests.mosquitto import EmbeddedStandIn, Mosquitto
+from tests.mqtt_client import mqtt_client
 from tests.service_process import Answer, ServiceProcess
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
@@ -36,6 +39,11 @@ def send(
         return Answer(answer.status, answer.headers, answer.read())
     finally:
         connection.close()
+
+
+def device(broker: Mosquitto | EmbeddedStandIn) -> AbstractContextManager[Client]:
+    """Return a plain client of the broker, in the newest version that it speaks."""
+    return mqtt_client(broker.port, five=isinstance(broker, Mosquitto))
 
 
 def wait_until_subscribed(service: ServiceProcess) -> None:

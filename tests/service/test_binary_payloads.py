@@ -6,8 +6,8 @@ import base64
 import sqlite3
 from typing import Any
 
-from tests.mqtt_client import mqtt_client, publish_all
-from tests.service.talking import history, listen_bare, wait_until_subscribed
+from tests.mqtt_client import publish_all
+from tests.service.talking import device, history, listen_bare, wait_until_subscribed
 from tests.service_process import ServiceProcess
 
 PAYLOADS = [
@@ -52,7 +52,7 @@ def test_bytes_from_a_device_come_out_unchanged(service: ServiceProcess, broker:
     """Bytes published over MQTT are the same in the history, on the WebSocket and in sqlite3."""
     service.start(ready=True)
     wait_until_subscribed(service)
-    with listen_bare(service) as listener, mqtt_client(broker.port) as client:
+    with listen_bare(service) as listener, device(broker) as client:
         listener.next("welcome")
         publish_all(client, [("a", payload) for payload in PAYLOADS])
         live = [listener.next("message") for _ in PAYLOADS]
@@ -80,7 +80,7 @@ def test_base64_over_rest_is_the_bytes_over_mqtt(service: ServiceProcess, broker
     service.start(ready=True)
     wait_until_subscribed(service)
     received: list[bytes] = []
-    with mqtt_client(broker.port) as client:
+    with device(broker) as client:
         client.on_message = lambda _client, _data, message: received.append(message.payload)
         subscribed: list[int] = []
         client.on_subscribe = lambda *_: subscribed.append(1)

@@ -11,8 +11,14 @@ from typing import Any
 import pytest
 
 from tests.mosquitto import EmbeddedStandIn, Mosquitto
-from tests.mqtt_client import mqtt_client, publish_all
-from tests.service.talking import history, listen_bare, subscribe_path, wait_until_subscribed
+from tests.mqtt_client import publish_all
+from tests.service.talking import (
+    device,
+    history,
+    listen_bare,
+    subscribe_path,
+    wait_until_subscribed,
+)
 from tests.service_process import ServiceProcess
 
 ORDERS = [
@@ -90,7 +96,7 @@ def test_subscriptions_are_renewed_after_a_broker_restart(
             broker.start()
             wait_until_subscribed(service)
             assert listener.next("status") == {**away, "mqtt_connected": True}
-            with mqtt_client(broker.port) as client:
+            with device(broker) as client:
                 publish_all(client, [(topic, "x") for topic in ("a/1", "b/1", "b/1/2", "c", "d")])
             assert [listener.next("message")["topic"] for _ in range(3)] == ["a/1", "b/1", "c"]
         assert service.get("/subscriptions").json() == listed
@@ -111,7 +117,7 @@ def test_what_was_refused_is_never_delivered_later(
     for _ in range(3):
         refused_at_once(service)
     broker.start()
-    with mqtt_client(broker.port) as witness:
+    with device(broker) as witness:
         seen: list[bytes] = []
         witness.on_message = lambda _client, _data, message: seen.append(message.payload)
         witness.subscribe("#", 1)

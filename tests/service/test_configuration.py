@@ -27,6 +27,7 @@ def run(directory: Path, *arguments: str, **variables: str) -> subprocess.Comple
         "MQTT_BROKER_HOST": "127.0.0.1",
         "MQTT_BROKER_PORT": str(free_port()),
         "HISTORY_DB": str(directory / "history.db"),
+        "CORS_ORIGINS": "",  # the default * is warned of at each start
         **variables,
     }
     return subprocess.run(

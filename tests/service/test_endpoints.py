@@ -12,14 +12,16 @@ from urllib.parse import quote
 import pytest
 
 from server import VERSION
-from tests.mqtt_client import mqtt_client, publish_all
-from tests.service.talking import history, send, subscribe_path
+from tests.mqtt_client import publish_all
+from tests.service.talking import device, history, send, subscribe_path
 from tests.service_process import ServiceProcess
 
 GETS = ("/", "/health", "/health/live", "/health/ready", "/subscriptions", "/messages", "/topics")
 GETS += ("/stats", "/openapi.json")
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 NUMBERS = itertools.count()
+# The embedded broker delivers at the QoS of the subscription, whatever was published.
+delivers_qos_0 = pytest.mark.needs_mosquitto
 
 
 @pytest.fixture
@@ -82,7 +84,7 @@ def test_health_has_the_fields_of_the_seed(shared: ServiceProcess) -> None:
     assert health["active_subscriptions"] == len(shared.get("/subscriptions").json())
 
 
-@pytest.mark.parametrize("qos", [0, 1, 2])
+@pytest.mark.parametrize("qos", [pytest.param(0, marks=delivers_qos_0), 1, 2])
 def test_publish_at_every_qos(shared: ServiceProcess, branch: str, qos: int) -> None:
     """POST /publish reaches the broker; QoS 1 and 2 are confirmed, QoS 0 has no packet number."""
     topic = f"{branch}/t"
@@ -224,6 +226,7 @@ def test_subscribe_grants_at_most_qos_1_and_twice_is_no_error(shared: ServicePro
     assert second == {**first, "qos": 1}
 
 
+@delivers_qos_0
 def test_messages_by_every_parameter(shared: ServiceProcess, branch: str) -> None:
     """GET /messages narrows by each parameter, alone and together."""
     for number in range(6):
@@ -304,11 +307,21 @@ def test_messages_tell_the_head_of_the_log(shared: ServiceProcess, branch: str) 
     assert shared.get(f"/messages?after={after}").json() == []
 
 
+def test_a_position_of_another_log_is_told(shared: ServiceProcess, branch: str) -> None:
+    """After a position of another log everything comes, and X-Log-Gap says why."""
+    published(shared, branch, "x")
+    answer = shared.get("/messages?after=zother.5&limit=10000")
+    assert answer.status == 200
+    assert "reason=epoch" in answer.headers["X-Log-Gap"]
+    assert answer.json() == history(shared)
+    assert "X-Log-Gap" not in shared.get("/messages?after=0").headers
+
+
 def test_a_hundred_messages_are_the_default(
     shared: ServiceProcess, shared_broker: Any, branch: str
 ) -> None:
     """GET /messages gives the newest hundred unless asked for more."""
-    with mqtt_client(shared_broker.port) as client:
+    with device(shared_broker) as client:
         publish_all(client, [(branch, str(number)) for number in range(150)])
     shared.wait_for(lambda: len(shared.get(f"/messages?topic={branch}&limit=200").json()) == 150)
     answer = shared.get(f"/messages?topic={branch}").json()
@@ -409,7 +422,8 @@ def test_head_answers_as_get_without_a_body(shared: ServiceProcess, path: str) -
 @pytest.mark.parametrize(
     ("path", "allow"),
     [
-        *[(path, {"GET", "HEAD", "OPTIONS"}) for path in GETS],
+        *[(path, {"GET", "HEAD", "OPTIONS"}) for path in GETS if path != "/messages"],
+        ("/messages", {"GET", "HEAD", "DELETE", "OPTIONS"}),
         ("/publish", {"POST", "OPTIONS"}),
         ("/subscribe", {"POST", "OPTIONS"}),
         ("/subscribe/a/b", {"DELETE", "OPTIONS"}),

@@ -9,10 +9,11 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
-from tests.mqtt_client import mqtt_client, publish_all
+from tests.mqtt_client import publish_all
 from tests.service.talking import (
     TEXT,
     BareListener,
+    device,
     history,
     listen_bare,
     wait_until_subscribed,
@@ -51,7 +52,7 @@ def test_a_hundred_readers_all_receive_every_message(service: ServiceProcess, br
     wait_until_subscribed(service)
 
     def pour() -> None:
-        with mqtt_client(broker.port) as client:
+        with device(broker) as client:
             topics = [f"factory/line{number % 7}" for number in range(MESSAGES)]
             publish_all(client, [(topic, str(number)) for number, topic in enumerate(topics)])
 
@@ -76,7 +77,7 @@ def test_a_slow_reader_loses_nothing(service: ServiceProcess, broker: Any) -> No
     service.start(ready=True, MAX_HISTORY_SIZE="10000", WS_MAX_BUFFER_BYTES="65536")
     wait_until_subscribed(service)
     padding = "x" * 4_000
-    with listen_bare(service, receive_buffer=4_096) as slow, mqtt_client(broker.port) as client:
+    with listen_bare(service, receive_buffer=4_096) as slow, device(broker) as client:
         slow.next("welcome")
         publish_all(client, [("a", f"{number} {padding}") for number in range(MESSAGES)])
         service.wait_for(lambda: service.get("/health").json()["message_count"] == MESSAGES)

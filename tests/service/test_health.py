@@ -5,13 +5,13 @@ from __future__ import annotations
 import resource
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 
-from tests.mqtt_client import mqtt_client, publish_all
-from tests.service.talking import history, listen_bare, send, wait_until_subscribed
+from tests.mqtt_client import publish_all
+from tests.service.talking import device, history, listen_bare, send, wait_until_subscribed
 from tests.service_process import ServiceProcess
 
 DEGRADED = {"type": "status", "mqtt_connected": True, "history": "degraded"}
@@ -58,7 +58,7 @@ def test_a_history_that_cannot_be_written(
     wait_until_subscribed(service)
     before = [("a", f"{number} {'x' * 5_000}") for number in range(100)]
     during = [("a", f"during {number} {'x' * 5_000}") for number in range(60)]
-    with mqtt_client(broker.port) as client:
+    with device(broker) as client:
         publish_all(client, before)
         service.wait_for(lambda: service.get("/health").json()["message_count"] == 100)
         with listen_bare(service) as listener:
@@ -123,7 +123,7 @@ def test_what_is_acknowledged_is_stored(service: ServiceProcess, broker: Any) ->
     settings = {"MQTT_CLEAN_SESSION": "false", "MAX_HISTORY_SIZE": "0"}
     service.start(ready=True, **settings)
     wait_until_subscribed(service)
-    with mqtt_client(broker.port) as client, listen_bare(service) as listener:
+    with device(broker) as client, listen_bare(service) as listener:
         listener.next("welcome")
         with locked(service):
             publish_all(client, [("a", str(number)) for number in range(200)])
@@ -155,3 +155,31 @@ def test_subscriptions_that_cannot_be_remembered_are_refused(service: ServicePro
     assert [message["topic"] for message in history(service)] == ["a", "end"]
     assert service.post("/subscribe", {"topic": "b", "qos": 1}).status == 200
     assert send(service, "DELETE", "/subscribe/a").status == 200
+
+
+def test_who_comes_during_the_trouble_misses_nothing(service: ServiceProcess) -> None:
+    """A reader that goes on from a position while nothing can be stored gets all that follows."""
+    service.start(ready=True)
+    wait_until_subscribed(service)
+
+    def publish(payload: str) -> None:
+        order = {"topic": "a", "payload": payload, "qos": 1}
+        assert service.post("/publish", order).status == 200
+
+    publish("before")
+    service.wait_for(lambda: history(service))
+    position = history(service)[0]["id"]
+    with ExitStack() as stack:
+        with locked(service):
+            publish("early")
+            service.wait_for(lambda: service.get("/health").json()["status"] == "degraded")
+            listener = stack.enter_context(listen_bare(service, f"?after={position}"))
+            listener.next("welcome")
+            publish("late")
+        service.wait_for(lambda: len(history(service)) == 3)
+        publish("end")
+        seen = []
+        while not seen or seen[-1] != "end":
+            seen.append(listener.next("message")["payload"])
+    assert sorted(seen) == ["early", "end", "late"]
+    assert seen[-1] == "end"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from tests.mqtt_client import mqtt_client, publish_all
-from tests.service.talking import history, listen_bare, wait_until_subscribed
+from tests.mqtt_client import publish_all
+from tests.service.talking import device, history, listen_bare, wait_until_subscribed
 from tests.service_process import ServiceProcess
 
 CAP = 1_000
@@ -19,7 +19,7 @@ def test_no_answer_ever_shows_more_than_the_cap(service: ServiceProcess, broker:
     wait_until_subscribed(service)
 
     def pour() -> None:
-        with mqtt_client(broker.port) as client:
+        with device(broker) as client:
             for first in range(0, LOAD, 1_000):
                 numbers = range(first, first + 1_000)
                 publish_all(client, [(f"t{number % 13}", str(number)) for number in numbers])
@@ -55,7 +55,7 @@ def test_a_lowered_cap_holds_from_the_start(service: ServiceProcess, broker: Any
     """A history that is larger than a lowered MAX_HISTORY_SIZE is cut before the first answer."""
     service.start(ready=True, MAX_HISTORY_SIZE="0")
     wait_until_subscribed(service)
-    with mqtt_client(broker.port) as client:
+    with device(broker) as client:
         publish_all(client, [("t", str(number)) for number in range(3_000)])
     service.wait_for(lambda: service.get("/health").json()["message_count"] == 3_000)
     assert service.terminate() == 0
@@ -68,7 +68,7 @@ def test_a_topic_without_rows_is_gone(service: ServiceProcess, broker: Any) -> N
     """A topic whose last message was pruned is no longer listed or counted."""
     service.start(ready=True, MAX_HISTORY_SIZE="10")
     wait_until_subscribed(service)
-    with mqtt_client(broker.port) as client:
+    with device(broker) as client:
         publish_all(client, [("early", "x"), *[("late", str(number)) for number in range(10)]])
     service.wait_for(lambda: service.get("/stats").json()["stored_total"] == 11)
     assert service.get("/topics").json() == ["late"]
@@ -81,7 +81,7 @@ def test_who_stopped_before_the_pruned_part_is_told(service: ServiceProcess, bro
     """A reader that goes on at a position that is gone gets a gap frame, then what is left."""
     service.start(ready=True, MAX_HISTORY_SIZE="10")
     wait_until_subscribed(service)
-    with mqtt_client(broker.port) as client:
+    with device(broker) as client:
         publish_all(client, [("t", str(number)) for number in range(50)])
     service.wait_for(lambda: service.get("/stats").json()["stored_total"] == 50)
     stored = history(service)

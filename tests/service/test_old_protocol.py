@@ -9,7 +9,7 @@ import pytest
 
 from tests.mqtt_client import mqtt_client, publish_all
 from tests.service.relay import relay_to
-from tests.service.talking import history, wait_until_subscribed
+from tests.service.talking import device, history, wait_until_subscribed
 from tests.service_process import ServiceProcess
 
 
@@ -93,7 +93,7 @@ def test_a_cut_in_the_network_loses_nothing(
         wait_until_subscribed(service)
 
         def pour() -> None:
-            with mqtt_client(broker.port) as client:
+            with device(broker) as client:
                 for first in range(0, 2_000, 100):
                     numbers = range(first, first + 100)
                     publish_all(client, [("a", str(number)) for number in numbers])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.mqtt_client import mqtt_client
-from tests.service.talking import history, wait_until_subscribed
+from tests.service.talking import device, history, wait_until_subscribed
 from tests.service_process import ServiceProcess
 
 MESSAGES = 5_000
@@ -83,7 +83,7 @@ def test_messages_that_look_the_same_are_all_kept(service: ServiceProcess, broke
     settings = {"MQTT_CLEAN_SESSION": "false", "MAX_HISTORY_SIZE": "100000"}
     service.start(ready=True, **settings)
     wait_until_subscribed(service)
-    with mqtt_client(broker.port) as client:
+    with device(broker) as client:
         for life in range(1, 4):
             sent = [client.publish("same", "same", qos=1) for _ in range(300)]
             service.wait_for(

@@ -15,6 +15,7 @@ from tests.service.talking import (
     CLOSE,
     TEXT,
     BareListener,
+    device,
     history,
     listen_bare,
     wait_until_subscribed,
@@ -185,7 +186,7 @@ def test_a_stop_while_the_history_cannot_be_written(service: ServiceProcess) -> 
 def test_the_status_topic_tells_online_and_offline(service: ServiceProcess, broker: Any) -> None:
     """The retained status is online while the service runs, offline after a stop and a kill."""
     seen: list[str] = []
-    with mqtt_client(broker.port) as witness:
+    with device(broker) as witness:
         witness.on_message = lambda _client, _data, message: seen.append(message.payload.decode())
         witness.subscribe("the/status", 1)
         for end in (service.terminate, service.kill):

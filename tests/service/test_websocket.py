@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from tornado.httpclient import HTTPClientError
 
-from tests.mqtt_client import mqtt_client, publish_all
+from tests.mqtt_client import publish_all
 from tests.service.talking import (
     CLOSE,
     PING,
     PONG,
+    device,
     history,
     listen,
     listen_bare,
@@ -203,7 +204,7 @@ async def test_replay_and_live_are_one(service: ServiceProcess, broker: Any) -> 
     await started(service, MAX_HISTORY_SIZE="100000")
 
     def pour() -> None:
-        with mqtt_client(broker.port) as client:
+        with device(broker) as client:
             publish_all(client, [("a", str(number)) for number in range(6_000)])
 
     pouring = asyncio.create_task(asyncio.to_thread(pour))
@@ -225,7 +226,7 @@ async def test_a_batch_is_one_frame(service: ServiceProcess, broker: Any) -> Non
     await started(service)
 
     def pour() -> None:
-        with mqtt_client(broker.port) as client:
+        with device(broker) as client:
             publish_all(client, [("a", str(number)) for number in range(500)])
 
     async with listen(service, "?batch=true") as listener:
