@@ -330,12 +330,12 @@ async def _run(config: Config, with_broker: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     embedded = None
-    _warn_of_open_doors(config)
     if with_broker:
         config, embedded = broker_to_try(config)
     try:
         async with serve(config) as service:
             log.info("listening on %s:%d", config.api_host, service.port)
+            _warn_of_open_doors(config)
             if with_broker:
                 print(greeting(config, VERSION, service.port, embedded is not None), flush=True)
             loop.add_signal_handler(signal.SIGHUP, _reload_keys, service.gate)

@@ -18,6 +18,7 @@ from handlers.gate import Gate, rate_headers
 from handlers.keyring import NOBODY, Caller
 from handlers.parsing import parse_query, require_text
 from handlers.problems import Problem, to_problem
+from handlers.rate_limit import Allowance
 from store.message import compact_json
 from store.topics import TopicFilter
 
@@ -43,10 +44,12 @@ class Handler(tornado.web.RequestHandler):
 
     is_limited = True
     """Whether requests count against the rate limit."""
+    request_id = ""
     audited = ""
     """What this request changes, for the audit; empty when it changes nothing."""
     caller: Caller = NOBODY
     address: str = ""
+    _rate_headers: dict[str, str] | None = None
 
     def initialize(self, **collaborators: Any) -> None:
         """Take the collaborators that the route table hands over: the annotated attributes."""
@@ -84,15 +87,18 @@ class Handler(tornado.web.RequestHandler):
         """Return the names of the parameters that were sent, whatever they are."""
         return [name for name, _ in parse_query(self.request.query)]
 
-    def count(self, cost: int, caller: Caller | None) -> None:
-        """Count this request against the rate of its key, else of its address."""
-        if not self.is_limited:
-            return
-        key = caller.digest.hex() if caller is not None and caller.digest else ""
-        allowance = self.gate.admit_rate(key or self.address, cost)
+    def count(self, cost: int, caller: Caller | None, counted: int = 0) -> None:
+        """Count this request against the rate, and tell in its answer what is left."""
+        allowance = self.charge(cost, caller, counted) if self.is_limited else None
         if allowance is not None:
-            for name, text in rate_headers(allowance).items():
+            self._rate_headers = rate_headers(allowance)
+            for name, text in self._rate_headers.items():
                 self.set_header(name, text)
+
+    def charge(self, cost: int, caller: Caller | None, counted: int = 0) -> Allowance | None:
+        """Count against the rate of the caller's key, else of its address."""
+        key = caller.digest.hex() if caller is not None and caller.digest else ""
+        return self.gate.admit_rate(key or self.address, cost, counted)
 
     def check_sizes(self) -> None:
         """Raise a Problem for what is too large; Tornado's own bounds are twice as wide."""
@@ -119,13 +125,16 @@ class Handler(tornado.web.RequestHandler):
 
     def set_default_headers(self) -> None:
         """Headers of every answer, errors included."""
-        given = self.request.headers.get("X-Request-Id", "")
-        self.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        if not self.request_id:  # asked for again when an error is written: it stays the same
+            given = self.request.headers.get("X-Request-Id", "")
+            self.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         self.clear_header("Server")
         self.set_header("Content-Type", JSON)
         self.set_header("X-Request-Id", self.request_id)
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Cache-Control", "no-store")
+        for name, text in (self._rate_headers or {}).items():  # an error is an answer, too
+            self.set_header(name, text)
 
     def query(self) -> dict[str, Any]:
         """Return the query, checked against the contract."""

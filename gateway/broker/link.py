@@ -69,6 +69,7 @@ class Link:
         self._wake_write.setblocking(False)
         self._stopping = threading.Event()
         self._attempt = 0
+        self._accepted_at = 0.0
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
         self.last_turn = time.monotonic()
         """When the thread last went round its loop: for the liveness check."""
@@ -87,6 +88,12 @@ class Link:
     def established(self) -> None:
         """The broker accepted us: the next attempt need not wait long."""
         self._attempt = 0
+        self._accepted_at = time.monotonic()
+
+    @property
+    def accepted_for_s(self) -> float:
+        """How long ago the broker last accepted us."""
+        return time.monotonic() - self._accepted_at
 
     def stop(self, within_s: float) -> None:
         """Leave the broker and end the thread; blocks for `within_s` at most."""

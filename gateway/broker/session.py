@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 MAX_IN_FLIGHT = 20
 # Another client took our session: two gateways with one client id throw each other out for ever.
 SESSION_TAKEN_OVER = 142
+# Reason codes from here on are refusals (MQTT 5.0, section 2.4).
+FIRST_FAILURE = 128
 TAKEN_OVER_DELAY_S = 60.0
 # A session outlives a cut in the LAN by this long, unless it is to outlive the process as well.
 SESSION_EXPIRY_S = 3_600
@@ -53,6 +55,12 @@ NEVER_EXPIRES = 0xFFFF_FFFF
 TOPIC_MEMORY = 20_000
 # Packets taken before anything is written: bounds how long an acknowledgement waits.
 READ_BURST = 500
+# Connections that ended so soon after the broker had accepted them, and how many of them in a row
+# look like a second client with our id.
+SHORT_LIFE_S = 1.0
+MAX_SHORT_LIVES = 5
+PAUSED = "paused until the messages that wait are stored"
+STOPPING = "stopping"
 STARTING_CLEAN = "starting a clean session"
 
 
@@ -118,6 +126,17 @@ class BufferedClient(Client):
         self.buffered = BufferedSocket(plain)
         return self.buffered
 
+    def _handle_pubrec(self) -> MQTTErrorCode:
+        """Take a refusal at QoS 2 for the answer that it is; paho would go on with a PUBREL."""
+        packet = self._in_packet["packet"]
+        if self._protocol == MQTTv5 and len(packet) > 2 and packet[2] >= FIRST_FAILURE:
+            packet_id = int.from_bytes(packet[:2], "big")
+            reason = ReasonCode(PacketTypes.PUBREC, identifier=packet[2])
+            with self._out_message_mutex:
+                if packet_id in self._out_messages:
+                    return self._do_on_publish(packet_id, reason, Properties(PacketTypes.PUBREC))
+        return super()._handle_pubrec()
+
     def open_socket(self) -> BufferedSocket | None:
         """Return the socket while there is a connection."""
         return self.buffered if self.socket() is not None else None
@@ -148,6 +167,7 @@ class Session:
         self._answered = False
         self._lost_because = ""
         self._delay_s = 0.0
+        self._short_lives = 0
         self._topics: dict[bytes, str] = {}
         self.link = Link(self._prepare, self._ended, mailbox.wait_for_room, self._leave)
 
@@ -329,7 +349,7 @@ class Session:
     def _pause(self) -> None:
         """Leave until the messages that wait are stored; the broker keeps what comes meanwhile."""
         if not self._lost_because and self._client is not None:
-            self._lost_because = "paused until the messages that wait are stored"
+            self._lost_because = PAUSED
             self._client.disconnect()
 
     def _on_message(self, client: Client, _data: Any, message: MQTTMessage) -> None:
@@ -356,7 +376,7 @@ class Session:
         client = self._client
         if client is None:
             return
-        self._lost_because = "stopping"
+        self._lost_because = STOPPING
         properties = None
         if self._settings.clean_session and not self._old_protocol:
             properties = Properties(PacketTypes.DISCONNECT)
@@ -365,7 +385,7 @@ class Session:
 
     def _ended(self, failure: str) -> float:
         with self._sending:
-            self._open = None
+            was_open, self._open = self._answered and not failure, None
         if self._lost_because == STARTING_CLEAN:
             return 0.0
         if self._settings.protocol == "auto" and not failure and not self._connections:
@@ -373,10 +393,24 @@ class Session:
             if not self._answered or refused_version:  # try the other protocol next
                 self._old_protocol = not self._old_protocol
                 self._client = None
+        if was_open and not self._client_said_goodbye():
+            self._count_short_life()
         self._post(
             self._news.on_disconnected, failure or self._lost_because or "the connection was lost"
         )
         return self._delay_s
+
+    def _client_said_goodbye(self) -> bool:
+        return self._lost_because in (PAUSED, STOPPING) or bool(self._delay_s)
+
+    def _count_short_life(self) -> None:
+        """Back off when the broker throws us out time after time, without saying why, as soon as
+        it has let us in: mosquitto 2.0 does that to the older of two clients with one id."""
+        self._short_lives = self._short_lives + 1 if self.link.accepted_for_s < SHORT_LIFE_S else 0
+        if self._short_lives >= MAX_SHORT_LIVES:
+            self._short_lives = 0
+            self._lost_because += "; is there another client with this client id?"
+            self._delay_s = TAKEN_OVER_DELAY_S
 
 
 def _unpacked(packed: bytes) -> tuple[Sequence[int], str | None]:
