@@ -50,10 +50,11 @@ class Commands:
                 contract.check_schema("RequestId", request_id)
                 frame["request_id"] = request_id
             schema, scope = ACTIONS[action]
+            if action != "ping":
+                socket.charge(1, socket.caller)
             contract.check_schema(schema, command)
             if action == "ping":
                 return PONG
-            socket.count(1, socket.caller)
             socket.gate.require(socket.caller, scope)
             frame |= {"ok": True, "status": 200, "data": await self._do(action, command)}
         except Exception as error:

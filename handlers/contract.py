@@ -248,7 +248,8 @@ def sentence(error: Any) -> str:
                 "array": "a list",
                 "number": "a number",
             }
-            return f"must be {names.get(limit, limit)}"
+            allowed = [limit] if isinstance(limit, str) else limit
+            return "must be " + " or ".join(names.get(name, name) for name in allowed)
         case "minimum":
             return f"must be at least {limit}"
         case "maximum":

@@ -14,6 +14,7 @@ import tornado.iostream
 from gateway.hub import Hub
 from handlers.base import Handler
 from handlers.messages import ReadOrder
+from handlers.problems import Problem
 from handlers.tables import CONTENT_TYPES, csv_header, csv_lines, ndjson_lines
 from store.errors import QueryTimeout
 from store.history import History
@@ -98,6 +99,8 @@ class Backup(Handler):
     async def get(self) -> None:
         """Make the copy, stream it, and remove it."""
         self.query()
+        if self.caller.read is not None:
+            raise Problem(403, f"a copy holds every topic, and the key {self.caller.name} is narrowed")
         handle, name = tempfile.mkstemp(".db", ".backup-", self.directory)
         os.close(handle)
         path = Path(name)

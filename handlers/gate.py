@@ -93,16 +93,23 @@ class Gate:
         """Return who calls, None when no key was shown; a Problem 401 when the key is no good."""
         if not self.key_required:
             return ANYBODY
-        if KEY_PARAMETERS.intersection(name.lower() for name in query_names):
-            raise self._unauthorized("a key in a URL is never accepted: send it as a header")
+        self.refuse_key_in_url(query_names)
         key = _key_of(headers)
         return None if key is None else self.check_key(key, address)
 
+    def refuse_key_in_url(self, query_names: Sequence[str]) -> None:
+        """Raise a Problem 401 for a query that seems to bring a key."""
+        if KEY_PARAMETERS.intersection(name.lower() for name in query_names):
+            raise self._unauthorized("a key in a URL is never accepted: send it as a header")
+
     def check_key(self, key: bytes, address: str) -> Caller:
         """Return who shows this key; a Problem 401, or 429 after too many wrong ones."""
-        if not self._failures.hit(address, 0).remaining:
+        allowance = self._failures.look(address)
+        if not allowance.allowed:
             raise Problem(
-                429, "too many wrong keys from this address", headers={"Retry-After": "60"}
+                429,
+                "too many wrong keys from this address",
+                headers={"Retry-After": str(allowance.retry_s)},
             )
         caller = self.keyring.find(key)
         if caller is None:
@@ -126,17 +133,16 @@ class Gate:
     def _unauthorized(detail: str) -> Problem:
         return Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
 
-    def admit_rate(self, identity: str, cost: int = 1) -> Allowance | None:
+    def admit_rate(self, identity: str, cost: int = 1, counted: int = 0) -> Allowance | None:
         """Count a request; a Problem 429 over the limit, 422 for what could never fit.
 
-        Returns None when there is no limit.
+        `counted` is what the same request has cost already. Returns None when there is no limit.
         """
         if not self._settings.rate_limit:
             return None
-        if cost > self._rates.limit:
-            raise unprocessable(
-                [Fault("", f"costs {cost} requests, and the limit is {self._rates.limit} at once")]
-            )
+        whole, limit = cost + counted, self._rates.limit
+        if whole > limit:
+            raise unprocessable([Fault("", f"costs {whole} requests, and the limit is {limit}")])
         allowance = self._rates.hit(identity, cost)
         if not allowance.allowed:
             headers = {**rate_headers(allowance), "Retry-After": str(allowance.retry_s)}

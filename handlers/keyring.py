@@ -102,11 +102,12 @@ def _all_powerful(key: str) -> Caller:
 def read_keys(path: Path) -> list[Caller]:
     """Read the keys file; KeysFileError names the entry that is wrong."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        entries = document["keys"]
+        entries = json.loads(path.read_text(encoding="utf-8"))["keys"]
+        if not isinstance(entries, list):
+            raise TypeError("`keys` is no list")
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise KeysFileError(
             f"API_KEYS_FILE {path} is not a JSON object with a list `keys`: {error}"
         ) from None
@@ -138,7 +139,11 @@ def _caller(entry: Any, number: int) -> Caller:
 
 
 def _filters(texts: Sequence[str] | None) -> TopicFilter | None:
-    return None if texts is None else TopicFilter([check_filter(text) for text in texts])
+    if texts is None:
+        return None
+    if not isinstance(texts, list):  # the characters of a text would be filters, too
+        raise ValueError("read and publish are lists of topic filters")
+    return TopicFilter([check_filter(text) for text in texts])
 
 
 def new_key() -> tuple[str, str]:

@@ -27,8 +27,8 @@ class Publish(Handler):
         """Publish one message, and wait for the broker at QoS 1 and 2."""
         self.query()
         order = self.body()
-        permit_publish(self.caller, order["topic"])
         self.audited = f"publish {order['topic']!r}"
+        permit_publish(self.caller, order["topic"])
         data = await self.orders.publish(order)
         self.reply({"success": True, "message": "Message published successfully", "data": data})
 
@@ -42,14 +42,22 @@ class PublishBatch(Handler):
         """Publish up to 1,000 messages."""
         self.query()
         items = self._items()
-        self.count(len(items) - 1, self.caller)  # a batch costs its messages
+        self.count(len(items) - 1, self.caller, counted=1)  # a batch costs its messages
         self.audited = f"publish a batch of {len(items)}"
         away = self.orders.broker_is_away
         if away:
             raise Problem(503, away, headers={"Retry-After": "2"})
         outcomes: list[asyncio.Task[int] | Problem | None] = []
+        held: list[asyncio.Task[int]] = []  # QoS 2 is forwarded at its release: others overtake it
         for item in items:
-            outcomes.append(await self._begin(item))
+            exact = isinstance(item, dict) and item.get("qos") == 2
+            if held and not exact:
+                await asyncio.wait(held)
+                held.clear()
+            outcome = await self._begin(item)
+            outcomes.append(outcome)
+            if exact and isinstance(outcome, asyncio.Task):
+                held.append(outcome)
         results = [await self._result(index, outcome) for index, outcome in enumerate(outcomes)]
         published = sum(result["status"] == 200 for result in results)
         failed = len(results) - published
@@ -113,10 +121,11 @@ class Request(Handler):
         """Answer with the reply."""
         self.query()
         order = self.body()
-        permit_publish(self.caller, order["topic"])
-        if "response_topic" in order:
-            self.require_topic(order["response_topic"])
         self.audited = f"request {order['topic']!r}"
+        permit_publish(self.caller, order["topic"])
+        if "response_topic" in order:  # whatever comes there is read
+            self.gate.require(self.caller, "read")
+            self.require_topic(order["response_topic"])
         reply = await self.orders.request(order)
         rtt_ms = compact_json(round(1000 * reply.rtt_s, 3))
         self.finish_with(f'{{"response":{message_json(reply.message)},"rtt_ms":{rtt_ms}}}'.encode())

@@ -7,12 +7,15 @@ than a library's because every timer here is monotonic (docs/decisions/0009-rate
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # Callers remembered; beyond it the one that was quiet longest is forgotten.
 MAX_CALLERS = 10_000
+# A window is counted in so many parts. A request is forgotten with its part, at most this
+# fraction of the window late: so never too many pass, and at most 1 % too few.
+PARTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,55 +29,82 @@ class Allowance:
     retry_s: int
 
 
+@dataclass(slots=True)
+class _Count:
+    """What one caller did lately: (number of the part, requests in it), oldest first."""
+
+    parts: deque[tuple[int, int]] = field(default_factory=deque)
+    total: int = 0
+
+    def add(self, part: int, cost: int) -> None:
+        if self.parts and self.parts[-1][0] == part:
+            cost_before = self.parts.pop()[1]
+            self.parts.append((part, cost_before + cost))
+        else:
+            self.parts.append((part, cost))
+        self.total += cost
+
+    def forget(self, before: int) -> None:
+        while self.parts and self.parts[0][0] < before:
+            self.total -= self.parts.popleft()[1]
+
+    def part_that_frees(self, wanted: int) -> int:
+        """Return the part with whose end so many requests are forgotten."""
+        part = self.parts[-1][0]
+        for part, cost in self.parts:
+            wanted -= cost
+            if wanted <= 0:
+                break
+        return part
+
+
 class SlidingWindow:
     """At most `limit` in any `window_s` seconds, for each caller. Lives on the event loop.
 
-    Two counters a caller: this window's, and the last one's in proportion to what of it still
-    lies within the sliding window. What was refused costs nothing.
+    What was refused costs nothing.
     """
 
     def __init__(self, limit: int, window_s: float, monotonic: Callable[[], float]) -> None:
         self.limit = limit
-        self._window_s = window_s
+        self._part_s = window_s / PARTS
         self._monotonic = monotonic
-        self._counts: OrderedDict[str, tuple[int, float, float]] = OrderedDict()
+        self._counts: OrderedDict[str, _Count] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._counts)
 
     def hit(self, caller: str, cost: int = 1) -> Allowance:
-        """Count `cost` requests if they fit. With a cost of 0 it only looks."""
-        position = self._monotonic() / self._window_s
-        window = math.floor(position)
-        before, last, current = self._counts.get(caller, (window, 0.0, 0.0))
-        if before != window:
-            last = current if before == window - 1 else 0.0
-            current = 0.0
-        share = 1.0 - (position - window)
-        used = last * share + current
-        allowed = used + cost <= self.limit
-        if allowed:
-            current += cost
-            used += cost
-        self._counts[caller] = (window, last, current)
+        """Count `cost` requests if they fit."""
+        count = self._counts.setdefault(caller, _Count())
         self._counts.move_to_end(caller)
         if len(self._counts) > MAX_CALLERS:
             self._counts.popitem(last=False)
-        reset_s = math.ceil(share * self._window_s + (self._window_s if current else 0))
+        now = self._monotonic() / self._part_s
+        count.forget(math.floor(now) - PARTS)
+        allowed = count.total + cost <= self.limit
+        if allowed and cost:
+            count.add(math.floor(now), cost)
+        return self._allowance(count, now, cost, allowed)
+
+    def look(self, caller: str, cost: int = 1) -> Allowance:
+        """Return what `hit` would, and count nothing."""
+        count = self._counts.get(caller, _Count())
+        now = self._monotonic() / self._part_s
+        count.forget(math.floor(now) - PARTS)
+        return self._allowance(count, now, cost, count.total + cost <= self.limit)
+
+    def _allowance(self, count: _Count, now: float, cost: int, allowed: bool) -> Allowance:
+        def seconds_until_forgotten(part: int) -> int:
+            return math.ceil((part + PARTS + 1 - now) * self._part_s)
+
+        retry_s = 0
+        if not allowed and count.parts:
+            part = count.part_that_frees(count.total + cost - self.limit)
+            retry_s = max(1, seconds_until_forgotten(part))
         return Allowance(
             allowed,
             self.limit,
-            max(0, math.floor(self.limit - used)),
-            reset_s,
-            self._retry_s(last, current, share, cost),
+            self.limit - count.total,
+            seconds_until_forgotten(count.parts[-1][0]) if count.parts else 0,
+            retry_s,
         )
-
-    def _retry_s(self, last: float, current: float, share: float, cost: int) -> int:
-        """Return in how many seconds `cost` requests will fit."""
-        room = self.limit - cost - current
-        if last and room >= 0:  # when enough of the last window has slid out
-            wait = (share - room / last) * self._window_s
-        else:  # when this window is the last one and enough of it has slid out
-            over = 1 - max(0.0, self.limit - cost) / current if current else 0.0
-            wait = (share + over) * self._window_s
-        return max(1, math.ceil(wait))

@@ -72,7 +72,7 @@ def make_application(
         log_function=log_request,
         websocket_ping_interval=config.ws_heartbeat_interval,
         websocket_ping_timeout=config.ws_heartbeat_interval,
-        websocket_max_message_size=2 * config.max_payload_bytes,
+        websocket_max_message_size=BODY_PER_PAYLOAD * config.max_payload_bytes + BODY_BESIDE_BYTES,
     )
 
 

@@ -105,11 +105,12 @@ class StreamHandler(Handler):
         if not self.gate.key_required or not tickets:
             super().admit(scope)
             return
+        self.gate.refuse_key_in_url(self.query_names())
         caller = self.gate.tickets.redeem(tickets[0])
-        if caller is None:
+        if caller is None or not self.gate.keyring.is_valid(caller):
             raise Problem(
                 401,
-                "the ticket is unknown, used or older than 30 s",
+                "the ticket is unknown, used, older than 30 s, or of a key that has ended",
                 headers={"WWW-Authenticate": "Bearer"},
             )
         self.count(1, caller)

@@ -123,13 +123,21 @@ class LiveSocket(StreamHandler, tornado.websocket.WebSocketHandler):
 
     def dismiss(self) -> None:
         """The service stops: close with 1001."""
-        self.end_reader()
+        self._hear_no_more()
         self.close(GOING_AWAY, "the service stops")
 
     def expel(self) -> None:
         """The key is missing, revoked or expired: close with 1008."""
-        self.end_reader()
+        self._hear_no_more()
         self.close(POLICY_VIOLATION, "the key is missing, revoked or expired")
+
+    def _hear_no_more(self) -> None:
+        """Send nothing and do nothing more, however long the peer takes to close."""
+        self.end_reader()
+        self._commands = None
+        if self._awaited_key is not None:
+            self._awaited_key.cancel()
+            self._awaited_key = None
 
     def on_close(self) -> None:
         """Forget the reader. Commands that are with the broker run to their end."""
