@@ -72,6 +72,9 @@ class Arrivals:
             if len(self.broker_says) < MAX_SYS_TOPICS or topic in self.broker_says:
                 self.broker_says[topic] = payload.decode("utf-8", "replace")
             if not self.wanted.matches(topic):
+                if qos:  # unacknowledged, these would fill the broker's window and stop all others
+                    said = Message(topic, "", self._now_us(), qos, retain, None, packet_id)
+                    self._mailbox.put(Delivery(said, self._connection, False, False, True))
                 return
         self._metrics.received_total += 1
         message = Message(

@@ -30,6 +30,8 @@ class Delivery(NamedTuple):
     """The broker marked it as sent before, on a resumed session, before anything new."""
     extra_copy: bool
     """The same message again for another subscription: acknowledge, do not store."""
+    not_wanted: bool = False
+    """The broker's statistics at QoS 1, which no user subscribed to: acknowledge, and no more."""
 
 
 @dataclass(frozen=True, slots=True)

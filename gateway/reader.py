@@ -99,7 +99,7 @@ class Reader:
     def change_topics(self, topics: TopicFilter) -> None:
         """See other topics from now on."""
         self._topics = topics
-        if self._feeding is None:
+        if self._feeding is None and not self._closed:
             self._hub.leave(self)
             self._hub.join(self, topics, self._encoder)
 

@@ -152,6 +152,8 @@ class Recorder:
                 self._window.connected(item)
                 continue
             batch.deliveries.append(item)
+            if item.not_wanted:
+                continue
             if item.extra_copy:
                 self._metrics.dropped["extra_copy"] += 1
             elif self._window.is_known(item):

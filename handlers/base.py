@@ -14,7 +14,7 @@ from typing import Any
 import tornado.web
 
 from handlers.contract import Contract
-from handlers.gate import Gate, rate_headers
+from handlers.gate import UNSAFE_METHODS, Gate, rate_headers
 from handlers.keyring import NOBODY, Caller
 from handlers.parsing import parse_query, require_text
 from handlers.problems import Problem, to_problem
@@ -81,6 +81,7 @@ class Handler(tornado.web.RequestHandler):
         if scope != "public":
             shown = self.gate.admit_caller(self.request.headers, self.query_names(), self.address)
         self.count(1, shown)
+        self.caller = shown or NOBODY
         self.caller = self.gate.require(shown, scope)
 
     def query_names(self) -> list[str]:
@@ -194,8 +195,11 @@ class Handler(tornado.web.RequestHandler):
 
     def on_finish(self) -> None:
         """Write down a change that was asked for, and what became of it."""
+        status, method = self.get_status(), self.request.method
+        if status == 403 and method in UNSAFE_METHODS and not self.audited:
+            self.audited = f"{method} {self.request.path!r}"  # refused before it was read
         if self.audited:
-            self.audit(self.audited, str(self.get_status()))
+            self.audit(self.audited, str(status))
 
     def audit(self, action: str, outcome: str) -> None:
         """Write down who changed what."""

@@ -100,7 +100,9 @@ class Backup(Handler):
         """Make the copy, stream it, and remove it."""
         self.query()
         if self.caller.read is not None:
-            raise Problem(403, f"a copy holds every topic, and the key {self.caller.name} is narrowed")
+            raise Problem(
+                403, f"a copy holds every topic, and the key {self.caller.name} is narrowed"
+            )
         handle, name = tempfile.mkstemp(".db", ".backup-", self.directory)
         os.close(handle)
         path = Path(name)

@@ -78,6 +78,7 @@ class Messages(Handler):
         topics = self.visible(query.get("topic"))
         reading = ReadOrder(query, self.now_us(), self.history, NO_BOUND - 1, topics)
         selection = reading.selection
+        self.audited = f"purge {self.request.query!r}"
         removed = await self.history.purge(
             Purge(selection.topics, selection.before_id, selection.until_us)
         )

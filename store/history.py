@@ -14,7 +14,7 @@ from typing import Any
 
 from store import reading, retention, topic_reading
 from store.database import Database, could_not_open
-from store.errors import HistoryUnavailable
+from store.errors import HistoryUnavailable, QueryTimeout
 from store.log_writer import LogWriter, Totals
 from store.message import Message
 from store.purge import Purge
@@ -30,6 +30,8 @@ TOP_TOPICS = 1_000
 HOUR_US = 3_600_000_000
 # Ids looked at in one query forward, so that a filter that matches little keeps its time budget.
 SCAN_IDS = 50_000
+# Where even fewer run out of time, the history is overloaded.
+MIN_SCAN_IDS = 100
 # Payload bytes after which a page forward ends: what each slow reader costs in memory.
 FORWARD_BYTES = 256 * 1024
 
@@ -42,6 +44,7 @@ class History:
         self._log = log
         self._retention_hours = retention_hours
         self._cap_bytes = cap_bytes
+        self._scan_ids = SCAN_IDS
 
     @classmethod
     async def open(
@@ -92,13 +95,23 @@ class History:
         Short however little matches and however large it is: it may be empty without being
         complete. Raises QueryTimeout.
         """
-        return await self._database.read(
-            reading.forward,
-            selection,
-            limit=limit,
-            scan_ids=SCAN_IDS,
-            max_bytes=FORWARD_BYTES,
-        )
+        while True:
+            scan_ids = min(SCAN_IDS, self._scan_ids)
+            try:
+                page = await self._database.read(
+                    reading.forward,
+                    selection,
+                    limit=limit,
+                    scan_ids=scan_ids,
+                    max_bytes=FORWARD_BYTES,
+                )
+            except QueryTimeout:  # a slow disk, or large payloads: fewer ids at once
+                if scan_ids <= MIN_SCAN_IDS:
+                    raise
+                self._scan_ids = max(MIN_SCAN_IDS, scan_ids // 8)
+            else:
+                self._scan_ids = 2 * scan_ids
+                return page
 
     async def message(self, message_id: int) -> Message | None:
         """Return one message, or None."""

@@ -11,26 +11,29 @@ from pathlib import Path
 import pytest
 import tornado.ioloop
 
+from tests.browser import chromium_path
 from tests.mosquitto import EmbeddedStandIn, Mosquitto, mosquitto_path
 from tests.service_process import ServiceProcess
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run every coroutine test on the loop of its fixture, and name what mosquitto's lack costs."""
+    """Run every coroutine test on the loop of its fixture, and name what a lacking tool costs."""
     for item in items:
         is_coroutine = isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj)
         if is_coroutine and item.get_closest_marker("gen_test") is None:
             item.add_marker(pytest.mark.gen_test)
-        if item.get_closest_marker("needs_mosquitto") and not mosquitto_path():
-            if os.environ.get("CI") == "true":
-                raise pytest.UsageError("mosquitto is not installed, and CI must run everything")
-            item.add_marker(pytest.mark.skip(reason="mosquitto is not installed"))
+        for tool, path in (("mosquitto", mosquitto_path()), ("chromium", chromium_path())):
+            if item.get_closest_marker(f"needs_{tool}") and not path:
+                if os.environ.get("CI") == "true":
+                    raise pytest.UsageError(f"{tool} is not installed, and CI must run everything")
+                item.add_marker(pytest.mark.skip(reason=f"{tool} is not installed"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "needs_mosquitto: needs more than the embedded broker can do"
     )
+    config.addinivalue_line("markers", "needs_chromium: looks at a page in a real browser")
 
 
 @pytest.fixture

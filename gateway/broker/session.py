@@ -57,8 +57,8 @@ TOPIC_MEMORY = 20_000
 READ_BURST = 500
 # Connections that ended so soon after the broker had accepted them, and how many of them in a row
 # look like a second client with our id.
-SHORT_LIFE_S = 1.0
-MAX_SHORT_LIVES = 5
+SHORT_LIFE_S = 0.5
+MAX_SHORT_LIVES = 8
 PAUSED = "paused until the messages that wait are stored"
 STOPPING = "stopping"
 STARTING_CLEAN = "starting a clean session"
@@ -393,7 +393,9 @@ class Session:
             if not self._answered or refused_version:  # try the other protocol next
                 self._old_protocol = not self._old_protocol
                 self._client = None
-        if was_open and not self._client_said_goodbye():
+        if failure:
+            self._short_lives = 0  # the broker itself was away: nobody threw us out
+        elif was_open and not self._client_said_goodbye():
             self._count_short_life()
         self._post(
             self._news.on_disconnected, failure or self._lost_because or "the connection was lost"

@@ -137,17 +137,22 @@ async def test_the_first_message_of_a_connection_is_never_a_copy(number: int) ->
 async def test_the_brokers_statistics_are_kept_beside() -> None:
     """$SYS is remembered by topic, and enters only where a subscription asks for it."""
     door = Door()
-    door.put("$SYS/broker/uptime", b"1 s")
-    door.put("$SYS/broker/uptime", b"2 s\xff")
+    door.put("$SYS/broker/uptime", b"1 s", qos=0)
+    door.put("$SYS/broker/uptime", b"2 s\xff", qos=0)
     assert await door.taken() == []
     assert door.arrivals.broker_says == {"$SYS/broker/uptime": "2 s\ufffd"}
     assert door.metrics.received_total == 0
     door.arrivals.wanted = TopicFilter(["#"])
-    door.put("$SYS/broker/uptime", b"3 s")
-    assert await door.taken() == []
-    door.arrivals.wanted = TopicFilter(["$SYS/#"])
-    door.put("$SYS/broker/uptime", b"4 s")
-    assert [one.message.payload for one in await door.taken()] == ["4 s"]
+    door.put("$SYS/broker/uptime", b"3 s", qos=0)
+    assert await door.taken() == [], "# does not match $SYS"
+    door.put("$SYS/broker/uptime", b"4 s", qos=1)
+    (said,) = await door.taken()
+    assert said.not_wanted, "at QoS 1 it is acknowledged, and no more"
+    door.arrivals.wanted = TopicFilter(["$SYS/broker/+"])
+    door.put("$SYS/broker/uptime", b"5 s")
+    (kept,) = await door.taken()
+    assert (kept.message.payload, kept.not_wanted) == ("5 s", False)
+    assert door.arrivals.broker_says == {"$SYS/broker/uptime": "5 s"}
 
 
 async def test_a_broker_cannot_fill_the_memory_with_statistics() -> None:
