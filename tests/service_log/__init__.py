@@ -1,0 +1,1 @@
+"""Whole-service tests of the log: its queries, its properties, and what is done in bulk."""
