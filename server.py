@@ -105,6 +105,8 @@ def _broker_tls(config: Config) -> ssl.SSLContext | None:
 
 def _api_tls(config: Config) -> ssl.SSLContext | None:
     if not config.api_tls_cert:
+        if config.api_tls_key:
+            raise ConfigError("API_TLS_KEY is set, but not API_TLS_CERT: HTTPS needs both")
         return None
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -171,6 +173,7 @@ async def serve(config: Config) -> AsyncIterator[Service]:
             Path(config.history_db),
             full_sync=config.history_synchronous == "full",
             query_timeout_s=config.query_timeout,
+            now_us=_now_us(),
         )
         stack.push_async_callback(database.close)
         history = await History.open(

@@ -21,8 +21,8 @@ class WhoAmI(Handler):
             {
                 "name": caller.name,
                 "scopes": [scope for scope in SCOPES if caller.may(scope)],
-                "read": _filters(caller.read),
-                "publish": _filters(caller.publish),
+                "read": _filters(caller.read) if caller.may("read") else [],
+                "publish": _filters(caller.publish) if caller.may("publish") else [],
             }
         )
 

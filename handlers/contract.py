@@ -181,7 +181,16 @@ def _pattern(_validator: Any, pattern: str, value: object, _schema: Any) -> Iter
         yield jsonschema.ValidationError("does not match the pattern")
 
 
-_Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": _pattern})
+def _is_integer(_checker: Any, value: object) -> bool:
+    """Tell a whole number as it must be written here: 2.0 would not do in an MQTT packet."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    {"pattern": _pattern},
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
+)
 
 
 def _as_format(check: Callable[[str], object]) -> Callable[[object], bool]:

@@ -50,12 +50,11 @@ class _Count:
 
     def part_that_frees(self, wanted: int) -> int:
         """Return the part with whose end so many requests are forgotten."""
-        part = self.parts[-1][0]
         for part, cost in self.parts:
             wanted -= cost
             if wanted <= 0:
-                break
-        return part
+                return part
+        return self.parts[-1][0]
 
 
 class SlidingWindow:

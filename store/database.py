@@ -23,6 +23,7 @@ from urllib.parse import quote
 import aiosqlite
 
 from store.errors import DatabaseHeld, DatabaseRefused, HistoryUnavailable, QueryTimeout
+from store.message import iso_time
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,12 @@ class Database:
 
     @classmethod
     async def open(
-        cls, path: Path, *, full_sync: bool = False, query_timeout_s: float = 1.0
+        cls,
+        path: Path,
+        *,
+        full_sync: bool = False,
+        query_timeout_s: float = 1.0,
+        now_us: int = 0,
     ) -> Database:
         """Open or create the file, bring its schema up to date, and hold its lock.
 
@@ -90,7 +96,7 @@ class Database:
             except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError as error:  # damaged: keep it aside, begin afresh
-                await self._quarantine(str(error))
+                await self._quarantine(str(error), now_us)
                 await self._open_writer(full_sync)
             for _ in range(READERS):
                 uri = f"file:{quote(str(path))}?mode=ro"
@@ -110,14 +116,16 @@ class Database:
         self._writer = await _connect(self.path)
         await self.write(_prepare_writer, full_sync)
 
-    async def _quarantine(self, why: str) -> None:
+    async def _quarantine(self, why: str, now_us: int) -> None:
         """Move a damaged file aside, with its log: nobody may lose what could be rescued."""
         if self._writer is not None:
             await self._writer.close()
             self._writer = None
-        number = 1
-        while (aside := Path(f"{self.path}.damaged-{number}")).exists():
+        moment = iso_time(now_us)[:19].replace(":", "").replace("-", "")
+        aside, number = Path(f"{self.path}.damaged-{moment}Z"), 1
+        while aside.exists():
             number += 1
+            aside = Path(f"{self.path}.damaged-{moment}Z-{number}")
         for suffix in ("", "-wal", "-shm"):
             part = Path(f"{self.path}{suffix}")
             if part.exists():
@@ -196,15 +204,16 @@ class Database:
         if not work.cancelled():
             work.exception()  # seen by the caller, or by nobody when the caller was cancelled
 
-    async def backup(self, path: Path) -> None:
+    async def backup(self, path: Path, mark: Callable[[sqlite3.Connection], None]) -> None:
         """Copy the database to a new file, consistently, on a connection of its own.
 
+        `mark` is called with the copy, to change in it what must not be there twice.
         One step: a copy in several would begin anew at each commit. Writers go on meanwhile.
         """
         uri = f"file:{quote(str(self.path))}?mode=ro"
         source = await _connect(uri)
         try:
-            await _run(source, _copy, path)
+            await _run(source, _copy, path, mark)
         except sqlite3.Error as error:
             raise HistoryUnavailable(f"the copy could not be written: {error}") from error
         finally:
@@ -278,10 +287,13 @@ def _read_within(
             connection.execute("ROLLBACK")
 
 
-def _copy(connection: sqlite3.Connection, path: Path) -> None:
+def _copy(
+    connection: sqlite3.Connection, path: Path, mark: Callable[[sqlite3.Connection], None]
+) -> None:
     target = sqlite3.connect(path, isolation_level=None)
     try:
         connection.backup(target)
+        mark(target)
     finally:
         target.close()
 

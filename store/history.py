@@ -15,7 +15,7 @@ from typing import Any
 from store import reading, retention, topic_reading
 from store.database import Database, could_not_open
 from store.errors import HistoryUnavailable, QueryTimeout
-from store.log_writer import LogWriter, Totals
+from store.log_writer import LogWriter, Totals, renew_epoch
 from store.message import Message
 from store.purge import Purge
 from store.selection import Page, Selection
@@ -219,8 +219,11 @@ class History:
             after_id = go_on
 
     async def backup(self, path: Path) -> None:
-        """Write a consistent copy of the database to a new file. OSError or HistoryUnavailable."""
-        await self._database.backup(path)
+        """Write a consistent copy of the database to a new file. HistoryUnavailable.
+
+        The copy has an epoch of its own: restored, it would give out ids that were given out since.
+        """
+        await self._database.backup(path, renew_epoch)
 
     async def close(self) -> None:
         """Mark the log as closed in order. The database itself is closed by its owner."""

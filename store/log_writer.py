@@ -65,7 +65,7 @@ class LogWriter:
         `noted` is what the process before wrote down when it could write nothing else.
         """
         with _transaction(connection):
-            epoch = secrets.choice("abcdefghijklmnop") + secrets.token_hex(3)
+            epoch = _new_epoch()
             connection.execute(
                 "INSERT OR IGNORE INTO log (only_row, epoch, created_us) VALUES (1, ?, ?)",
                 (epoch, now_us),
@@ -290,6 +290,16 @@ class LogWriter:
             oldest_id=retention.oldest_id(connection),
             pruned_id=max(totals.pruned_id, through),
         )
+
+
+def renew_epoch(connection: sqlite3.Connection) -> None:
+    """Make a copy of a log a log of its own, closed in order."""
+    connection.execute("UPDATE log SET epoch = ?, closed_clean = 1", (_new_epoch(),))
+
+
+def _new_epoch() -> str:
+    """Return a short random word that begins with a letter."""
+    return secrets.choice("abcdefghijklmnop") + secrets.token_hex(3)
 
 
 def _begin_window(connection: sqlite3.Connection, first_id: int, carried: dict[int, int]) -> None:

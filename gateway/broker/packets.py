@@ -2,7 +2,7 @@
 
 Answers for: taking PUBLISH packets out of bytes read ahead, and packing acknowledgements. Does
 not: know paho, which reads and writes everything else. paho spends some 40 us on each message,
-half of all the time that ingest takes (docs/performance.md).
+half of all the time that ingest takes (docs/decisions/0013-reading-publish-ourselves.md).
 """
 
 from __future__ import annotations

@@ -126,6 +126,20 @@ class BufferedClient(Client):
         self.buffered = BufferedSocket(plain)
         return self.buffered
 
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        """Shake hands; paho leaves the socket open when that fails."""
+        assert self._ssl_context is not None
+        wrapped = self._ssl_context.wrap_socket(
+            tcp_sock, server_hostname=self._host, do_handshake_on_connect=False
+        )
+        try:
+            wrapped.settimeout(self._connect_timeout)
+            wrapped.do_handshake()
+        except BaseException:
+            wrapped.close()
+            raise
+        return wrapped
+
     def _handle_pubrec(self) -> MQTTErrorCode:
         """Take a refusal at QoS 2 for the answer that it is; paho would go on with a PUBREL."""
         packet = self._in_packet["packet"]
