@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Test files run side by side in so many processes; 0 runs them in one.
+WORKERS ?= 2
 
 .PHONY: run demo test check package bench clean
 
@@ -12,8 +14,8 @@ demo: $(VENV)/.run
 	@exec $(BIN)/python -m demo
 
 test: $(VENV)/.test
-	@sh tests/install_mosquitto.sh
-	@$(BIN)/python -m pytest $(ARGS)
+	@sh tests/install_tools.sh
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.test
 	@$(BIN)/ruff check .
@@ -22,26 +24,27 @@ check: $(VENV)/.test
 package: $(VENV)/.test
 	@rm -rf dist build
 	@$(BIN)/python -m build --outdir dist . > build.log 2>&1 || { cat build.log; rm -f build.log; exit 1; }
+	@$(BIN)/python -m build --outdir dist client > build.log 2>&1 || { cat build.log; rm -f build.log; exit 1; }
 	@rm -rf build.log build
 	@$(BIN)/twine check --strict dist/*
 
 bench: $(VENV)/.test
-	@sh tests/install_mosquitto.sh
+	@sh tests/install_tools.sh
 	@$(BIN)/python -m bench.ingest
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: setup.py requirements.txt | $(VENV)/bin/python
+$(VENV)/.run: setup.py requirements.txt client/pyproject.toml | $(VENV)/bin/python
 	@echo "installing what the service needs ..."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt 'iotcore>=0.4,<0.5'
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt 'iotcore>=0.4,<0.5' -e './client[cli]'
 	@touch $@
 
-$(VENV)/.test: setup.py requirements.txt | $(VENV)/bin/python
+$(VENV)/.test: setup.py requirements.txt client/pyproject.toml | $(VENV)/bin/python
 	@echo "installing what the tests need ..."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[try,test,check]'
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check -e '.[try,test,check]' -e './client[cli]'
 	@touch $@ $(VENV)/.run
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info client/build client/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

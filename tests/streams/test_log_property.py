@@ -22,7 +22,7 @@ from store.topics import TopicFilter
 from tests.recordings import NOW_US, open_history
 from tests.streams.log_model import RETENTION_HOURS, RETENTION_US, SECOND_US, Log
 
-EXAMPLES = 1_200
+EXAMPLES = 1_000
 CAP_ROWS = 8
 
 TOPICS = st.lists(st.sampled_from(["a", "b/1", "b/2"]), min_size=1, max_size=7)

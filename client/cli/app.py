@@ -1,0 +1,60 @@
+"""The group of commands, and the shell completion.
+
+Answers for: which commands there are. Does not: carry them out.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from click.shell_completion import get_completion_class
+
+from client.cli import bulk, reading, sending
+from client.cli.session import EXIT_INTERRUPTED
+from client.version import VERSION
+
+PROGRAM = "mqtt-api"
+COMPLETE_VARIABLE = "_MQTT_API_COMPLETE"
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="\b\nExample:\n  mqtt-api tail 'factory/#' --since 10m\n  mqtt-api COMMAND --help",
+)
+@click.version_option(VERSION, prog_name=PROGRAM)
+def app() -> None:
+    """Talk to a GhostMesh MQTT API: publish, read the history, follow what comes in.
+
+    Set MQTT_API_URL and MQTT_API_KEY instead of giving --url and --key each time.
+    """
+
+
+@click.command(epilog='\b\nExample:\n  eval "$(mqtt-api completion bash)"')
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what makes a shell complete commands, options and topics."""
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(app, {}, PROGRAM, COMPLETE_VARIABLE).source())
+
+
+for one in (*sending.COMMANDS, *reading.COMMANDS, *bulk.COMMANDS, completion):
+    app.add_command(one)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit status."""
+    try:
+        status = app.main(
+            arguments, prog_name=PROGRAM, standalone_mode=False, complete_var=COMPLETE_VARIABLE
+        )
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show(sys.stdout)
+        return 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return EXIT_INTERRUPTED
+    return status if isinstance(status, int) else 0

@@ -1,0 +1,363 @@
+"""A stream yields each message once and in order, whatever the network and the service do."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from client import (
+    AsyncMQTTAPIClient,
+    AuthenticationFailed,
+    ConnectionFailed,
+    Gap,
+    LogGap,
+    Message,
+    MQTTAPIClient,
+    MQTTWebSocketClient,
+    Outgoing,
+    RetryPolicy,
+)
+from tests.client.bad_network import BadNetwork, bad_network
+from tests.client.conftest import KEEPS_ALL
+from tests.service_process import ROOT, ServiceProcess
+
+QUICK = RetryPolicy(attempts=3, first_wait=0.02, longest_wait=0.2)
+HEARTBEAT_S = 0.5
+ROUNDS, MESSAGES_A_ROUND = 30, 40
+
+
+def publish_all(service: ServiceProcess, topic: str, numbers: range) -> None:
+    """Publish numbers at QoS 1, in order, past the bad network."""
+    with MQTTAPIClient(service.url) as client:
+        outcomes = client.publish_many(Outgoing(topic, number, qos=1) for number in numbers)
+    assert all(outcome["status"] == 200 for outcome in outcomes)
+
+
+@contextmanager
+def trouble(service: ServiceProcess, network: BadNetwork, topic: str) -> Iterator[range]:
+    """Publish while the network is cut, half closed, delayed and stalled; yields what comes."""
+    chance = random.Random(7)
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            for round_ in range(ROUNDS):
+                first = round_ * MESSAGES_A_ROUND
+                kind = chance.choice([network.cut, network.half_close, delay, stall])
+                timer = threading.Timer(chance.uniform(0, 0.02), kind)
+                timer.start()
+                publish_all(service, topic, range(first, first + MESSAGES_A_ROUND))
+                timer.join()
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            network.delay_s = 0.0
+
+    def delay() -> None:
+        network.delay_s = chance.choice([0.0, 0.003])
+
+    def stall() -> None:
+        network.stall()
+        threading.Timer(0.05, network.flow).start()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield range(ROUNDS * MESSAGES_A_ROUND)
+    thread.join()
+    assert not failures, failures
+
+
+def test_a_sync_stream_over_a_bad_network_yields_each_once_in_order(
+    shared: ServiceProcess,
+) -> None:
+    """Cut, half closed, delayed and stalled, the network costs no message and repeats none."""
+    with (
+        bad_network(shared.port) as network,
+        MQTTAPIClient(network.url, retry=QUICK) as client,
+        client.stream("bad/sync", since="all", heartbeat=HEARTBEAT_S) as stream,
+        trouble(shared, network, "bad/sync") as expected,
+    ):
+        seen = [int(next(stream).payload) for _ in expected]
+        assert seen == list(expected)
+        assert network.accepted > 3
+
+
+async def test_an_async_stream_over_a_bad_network_yields_each_once_in_order(
+    shared: ServiceProcess,
+) -> None:
+    """The same for `async for`."""
+    with bad_network(shared.port) as network:
+        async with (
+            AsyncMQTTAPIClient(network.url, retry=QUICK) as client,
+            client.stream("bad/async", since="all", heartbeat=HEARTBEAT_S) as stream,
+        ):
+            with trouble(shared, network, "bad/async") as expected:
+                seen = []
+                async for message in stream:
+                    seen.append(int(message.payload))
+                    if len(seen) == len(expected):
+                        break
+            assert seen == list(expected)
+            assert network.accepted > 3
+
+
+async def test_the_websocket_client_over_a_bad_network_handles_each_once_in_order(
+    shared: ServiceProcess,
+) -> None:
+    """`listen` connects again and goes on behind the last message that was handled."""
+    seen: list[int] = []
+
+    async def note(frame: dict[str, object]) -> None:
+        if frame["type"] == "message":
+            seen.append(int(str(frame["payload"])))
+            if len(seen) == ROUNDS * MESSAGES_A_ROUND:
+                await client.disconnect()
+
+    with bad_network(shared.port) as network:
+        client = MQTTWebSocketClient(
+            f"ws://127.0.0.1:{network.port}/ws",
+            note,
+            topic="bad/socket",
+            since="all",
+            heartbeat=HEARTBEAT_S,
+            retry=QUICK,
+        )
+        with trouble(shared, network, "bad/socket") as expected:
+            await client.listen()
+        assert seen == list(expected)
+        assert network.accepted > 3
+
+
+def test_a_network_that_just_falls_silent_is_noticed(shared: ServiceProcess) -> None:
+    """Two heartbeats of silence are a broken connection; nothing that came meanwhile is lost."""
+    with (
+        bad_network(shared.port) as network,
+        MQTTAPIClient(network.url, retry=QUICK) as client,
+        client.stream("silent", since="all", heartbeat=0.1) as stream,
+    ):
+        publish_all(shared, "silent", range(1))
+        assert next(stream).payload == "0"
+        network.stall()
+        publish_all(shared, "silent", range(1, 3))
+        threading.Timer(0.6, network.flow).start()
+        assert [next(stream).payload, next(stream).payload] == ["1", "2"]
+        assert network.accepted > 1
+
+
+def test_a_stream_outlives_the_service(service: ServiceProcess) -> None:
+    """Killed and started again, the service finds its readers where they were."""
+    service.start(ready=True, **KEEPS_ALL)
+    with (
+        MQTTAPIClient(service.url, retry=QUICK) as client,
+        client.stream("a", since="all") as stream,
+    ):
+        publish_all(service, "a", range(5))
+        assert [next(stream).payload for _ in range(5)] == list("01234")
+        service.kill()
+        starting = threading.Timer(0.3, service.start, kwargs={"ready": True})
+        starting.start()
+        publishing = threading.Timer(
+            0, lambda: (starting.join(), publish_all(service, "a", range(5, 8)))
+        )
+        publishing.start()
+        assert [next(stream).payload for _ in range(3)] == list("567")
+        publishing.join()
+
+
+def test_a_stream_from_now_loses_nothing_to_a_break_before_the_first_message(
+    shared: ServiceProcess,
+) -> None:
+    """ "From now" is the moment of the first connection, not of the last one."""
+    with (
+        bad_network(shared.port) as network,
+        MQTTAPIClient(network.url, retry=QUICK) as client,
+        client.stream("now") as stream,
+    ):
+        received: list[Message] = []
+        reading = threading.Thread(target=lambda: received.append(next(stream)))
+        reading.start()
+        shared.wait_for(lambda: stream.position is not None)
+        network.stall()
+        publish_all(shared, "now", range(1))
+        network.cut()
+        network.flow()
+        reading.join(10)
+        assert [message.payload for message in received] == ["0"]
+
+
+def pruned(service: ServiceProcess) -> None:
+    """Fill a history of ten."""
+    service.start(ready=True, MAX_HISTORY_SIZE="10")
+    publish_all(service, "p", range(200))
+    service.wait_for(lambda: service.get("/stats").json()["newest_id"] >= 200)
+    service.wait_for(lambda: service.get("/stats").json()["oldest_id"] > 100)
+
+
+def test_a_gap_is_raised_or_yielded_as_the_caller_chooses(service: ServiceProcess) -> None:
+    """What retention took is never silently left out, and tells where to go on."""
+    pruned(service)
+    with MQTTAPIClient(service.url) as client:
+        oldest_id = client.get_statistics()["oldest_id"]
+        with pytest.raises(LogGap) as raised, client.stream("p", after=5) as stream:
+            next(stream)
+        assert raised.value.gap.reason == "pruned"
+        assert (raised.value.gap.after, raised.value.gap.next) == (5, oldest_id)
+        with client.stream("p", after=raised.value.gap.position) as stream:
+            assert next(stream).id == oldest_id
+        with client.stream("p", after=5, gaps="yield") as either:
+            first, second = next(either), next(either)
+        assert isinstance(first, Gap) and isinstance(second, Message)
+        assert second.id == first.next == oldest_id
+
+
+async def test_another_log_is_a_gap_for_the_async_stream_too(service: ServiceProcess) -> None:
+    """A position of another log is never taken for one of this log."""
+    pruned(service)
+    async with AsyncMQTTAPIClient(service.url) as client:
+        with pytest.raises(LogGap) as raised:
+            async with client.stream("p", after="zother.7") as stream:
+                await anext(stream)
+        assert raised.value.gap.reason == "epoch"
+        async with client.stream("p", after="zother.7", gaps="yield") as stream:
+            kinds = [type(await anext(stream)) for _ in range(3)]
+        assert kinds == [Gap, Message, Message]
+
+
+PROGRAM = """
+import sys
+from client import MQTTAPIClient
+
+with MQTTAPIClient(sys.argv[1]) as client:
+    for message in client.stream("c", since="all", cursor=sys.argv[2]):
+        print(message.payload, flush=True)
+"""
+
+
+def test_a_cursor_file_survives_the_death_of_the_program(
+    shared: ServiceProcess, tmp_path: Path
+) -> None:
+    """Killed in the middle, a program goes on with the message that it had in hand."""
+    cursor = tmp_path / "cursor"
+    publish_all(shared, "c", range(100))
+    command = [sys.executable, "-W", "error", "-c", PROGRAM, shared.url, str(cursor)]
+    seen: list[str] = []
+    for until in (30, 60, 100):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as running:
+            assert running.stdout is not None
+            seen.append(running.stdout.readline().strip())
+            while len(seen) < 2 or int(seen[-1]) < until - 1:
+                seen.append(running.stdout.readline().strip())
+            running.kill()
+    numbers = [int(text) for text in seen]
+    assert sorted(set(numbers)) == list(range(100))
+    # At most what was in hand, or printed and not yet read from the pipe, comes again: none lost.
+    assert all(after - before <= 1 for before, after in pairwise(numbers))
+
+
+def test_a_cursor_is_what_was_finished(shared: ServiceProcess, tmp_path: Path) -> None:
+    """The message in hand comes again, unless the program said that it was finished."""
+    cursor = tmp_path / "cursor"
+    publish_all(shared, "finish", range(4))
+    with MQTTAPIClient(shared.url) as client:
+        with client.stream("finish", since="all", cursor=cursor) as stream:
+            assert [next(stream).payload, next(stream).payload] == ["0", "1"]
+        with client.stream("finish", since="all", cursor=cursor) as stream:
+            assert next(stream).payload == "1"
+            stream.finish()
+            assert stream.position == cursor.read_text().strip()
+        with client.stream("finish", since="all", cursor=cursor) as stream:
+            assert next(stream).payload == "2"
+    assert [path.name for path in tmp_path.iterdir()] == ["cursor"]
+
+
+async def test_a_handler_that_fails_gets_the_message_again(shared: ServiceProcess) -> None:
+    """An exception of the handler ends `listen`; the next one begins with that message."""
+    publish_all(shared, "again", range(3))
+    seen: list[str] = []
+
+    def note(frame: dict[str, str]) -> None:
+        if frame["type"] == "message":
+            seen.append(frame["payload"])
+            if seen == ["0", "1"]:
+                raise ValueError("not now")
+            if frame["payload"] == "2":
+                ending.append(asyncio.ensure_future(client.disconnect()))
+
+    ending: list[asyncio.Future[None]] = []
+    client = MQTTWebSocketClient(
+        f"ws://127.0.0.1:{shared.port}/ws", note, topic="again", since="all"
+    )
+    with pytest.raises(ValueError, match="not now"):
+        await client.listen()
+    await client.listen()
+    await ending[0]
+    assert seen == ["0", "1", "1", "2"]
+
+
+async def test_commands_and_heartbeats_of_the_websocket_client(shared: ServiceProcess) -> None:
+    """Commands return their result while `listen` runs; pings are answered."""
+    pongs = asyncio.Event()
+    seen = asyncio.Queue[str]()
+
+    def note(frame: dict[str, str]) -> None:
+        if frame["type"] == "pong":
+            pongs.set()
+        elif frame["type"] == "message":
+            seen.put_nowait(frame["payload"])
+
+    url = f"ws://127.0.0.1:{shared.port}/ws"
+    async with MQTTWebSocketClient(url, note, topic="nothing") as client:
+        listening = asyncio.create_task(client.listen())
+        result = await client.command("publish", topic="cmd/1", payload="x", qos=1)
+        assert result["data"]["confirmed"] is True
+        with pytest.raises(Exception, match="wildcards") as refused:
+            await client.command("publish", topic="cmd/#", payload="x")
+        assert refused.value.status == 422
+        await client.filter("cmd/#")
+        await client.command("publish", topic="cmd/2", payload="seen", qos=1)
+        assert await seen.get() == "seen"
+        await client.start_heartbeat(0.05)
+        await pongs.wait()
+    await listening
+    with pytest.raises(ConnectionFailed):
+        await client.command("ping")
+
+
+ATTEMPTS: dict[str, Callable[[str], object]] = {
+    "stream": lambda url: next(MQTTAPIClient(url, retry=QUICK).stream()),
+    "websocket": lambda url: asyncio.run(
+        MQTTWebSocketClient(url.replace("http", "ws") + "/ws", retry=QUICK).listen()
+    ),
+}
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS.values(), ids=ATTEMPTS)
+def test_what_cannot_be_reached_or_let_in_is_said_and_not_tried_for_ever(
+    service: ServiceProcess, attempt: Callable[[str], object]
+) -> None:
+    """The first connection is given up after a few attempts; a missing key at once."""
+    with pytest.raises(ConnectionFailed, match="Connection refused"):
+        attempt("http://127.0.0.1:9")
+    service.start(ready=False, API_KEY_REQUIRED="true", API_KEY="right")
+    with pytest.raises(AuthenticationFailed) as raised:
+        attempt(service.url)
+    assert raised.value.status == 401
+    with (
+        MQTTAPIClient(service.url, api_key="right") as client,
+        client.stream("#", since="all") as stream,
+    ):
+        reading = threading.Thread(target=lambda: list(stream))
+        reading.start()
+        service.wait_for(lambda: service.get("/health").json()["websocket_connections"] == 1)
+        stream.close()
+        reading.join(10)
+        assert not reading.is_alive()

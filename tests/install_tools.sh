@@ -1,0 +1,17 @@
+#!/bin/sh
+# The tests want a real broker, a real browser, curl and sqlite3. Install Debian's where we may;
+# elsewhere say so: the tests that need them are then skipped, and named in the summary.
+missing=""
+command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || missing="$missing mosquitto"
+command -v chromium >/dev/null || command -v chromium-browser >/dev/null || missing="$missing chromium"
+command -v curl >/dev/null || missing="$missing curl"
+command -v sqlite3 >/dev/null || missing="$missing sqlite3"
+[ -z "$missing" ] && exit 0
+if [ "$(id -u)" = 0 ]; then as_root=""
+elif sudo -n true 2>/dev/null; then as_root="sudo"
+else echo "not installed, and may not be installed here:$missing"; exit 0
+fi
+command -v apt-get >/dev/null || { echo "please install:$missing"; exit 0; }
+echo "installing$missing ..."
+$as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq \
+  --no-install-recommends $missing >/dev/null
