@@ -31,6 +31,7 @@ package: $(VENV)/.test
 bench: $(VENV)/.test
 	@sh tests/install_tools.sh
 	@$(BIN)/python -m bench.ingest
+	@$(BIN)/python -m bench.queries
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'

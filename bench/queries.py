@@ -8,7 +8,6 @@ and while messages come in, and what the questions cost the ingest.
 from __future__ import annotations
 
 import asyncio
-import json
 import statistics
 import sys
 import tempfile
@@ -31,6 +30,7 @@ DAY_US = 86_400_000_000
 # One topic is a signal of one value a second over the last day, for the series.
 SIGNAL = "bench/signal"
 SIGNAL_ROWS = 86_400
+INGEST = 200_000
 
 
 async def build(path: Path, count: int) -> None:
@@ -76,8 +76,7 @@ def ask(service: ServiceProcess, path: str) -> float:
     started = time.perf_counter()
     answer = service.get(path)
     took = 1_000 * (time.perf_counter() - started)
-    assert answer.status == 200, (path, answer.content[:200])
-    return took
+    return took if answer.status == 200 else float("inf")  # refused: over its time budget
 
 
 def medians(service: ServiceProcess, count: int) -> dict[str, float]:
@@ -116,22 +115,31 @@ def main(count: int = 1_000_000, directory: str = "") -> None:
             RATE_LIMIT_ENABLED="false",
             LOG_LEVEL="WARNING",
         )
-        started = time.perf_counter()
-        service.start(ready=True)
-        print(f"ready after {time.perf_counter() - started:.2f} s")
-        alone = medians(service, count)
-        quiet = ingest_rate(service, broker.port, 100_000)
-        during: list[dict[str, float]] = []
-        asking = threading.Thread(target=lambda: during.append(medians(service, count)))
-        asking.start()
-        loaded = ingest_rate(service, broker.port, 100_000)
-        asking.join()
-        print(json.dumps({"quiet": quiet, "while asked": loaded, "ratio": loaded / quiet}))
-        print("| question | median, ms | while messages come in, ms |\n|---|---|---|")
-        for name, took in alone.items():
-            print(f"| {name} | {took:.1f} | {during[0][name]:.1f} |")
-        service.terminate()
-        broker.stop()
+        try:
+            started = time.perf_counter()
+            service.start(ready=True)
+            print(f"ready after {time.perf_counter() - started:.2f} s", flush=True)
+            compare(service, broker.port, count)
+        finally:
+            service.kill()
+            broker.stop()
+
+
+def compare(service: ServiceProcess, port: int, count: int) -> None:
+    """Ask alone, ingest alone, then both together; print the table."""
+    alone = medians(service, count)
+    quiet = ingest_rate(service, port, INGEST)
+    during: list[dict[str, float]] = []
+    asking = threading.Thread(target=lambda: during.append(medians(service, count)))
+    asking.start()
+    loaded = ingest_rate(service, port, INGEST)
+    asking.join()
+    print(
+        f"stored {quiet:,.0f}/s alone and {loaded:,.0f}/s while asked: {loaded / quiet:.2f} of it"
+    )
+    print("| question | median, ms | while messages come in, ms |\n|---|---|---|")
+    for name, took in alone.items():
+        print(f"| {name} | {took:.1f} | {during[0][name]:.1f} |")
 
 
 if __name__ == "__main__":

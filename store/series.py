@@ -14,11 +14,13 @@ from store.minutes import id_range
 SECOND_US = 1_000_000
 # json_extract on text that is not JSON would fail the whole query, so validity is asked first.
 # SQLite's JSON ends at a NUL, and reads 1e999 as infinity; below 1e300 even sums are finite.
+# length() stops at a NUL as well: equal lengths mean plain ASCII, and spare the slow instr().
 _BUCKETS = """
 WITH found AS MATERIALIZED (
     SELECT id, timestamp_us / :bucket_us AS bucket,
-        CASE WHEN typeof(payload) = 'text' AND instr(payload, char(0)) = 0 AND json_valid(payload)
-                AND json_type(payload, :field) IN ('integer', 'real')
+        CASE WHEN typeof(payload) = 'text'
+                AND (length(payload) = length(CAST(payload AS BLOB)) OR instr(payload, char(0)) = 0)
+                AND json_valid(payload) AND json_type(payload, :field) IN ('integer', 'real')
             THEN json_extract(payload, :field) END AS value
     FROM message
     WHERE topic_id = (SELECT id FROM topic WHERE name = :topic)
