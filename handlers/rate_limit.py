@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 # Callers remembered; beyond it the one that was quiet longest is forgotten.
 MAX_CALLERS = 10_000
-# A window is counted in so many parts. A request is forgotten with its part, at most this
-# fraction of the window late: so never too many pass, and at most 1 % too few.
-PARTS = 100
+# A window is counted in so many parts. A request is forgotten with its part, so much of the window
+# late at most: never too many pass, and at ten times the limit 1 % too few.
+PARTS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
