@@ -11,11 +11,13 @@ import jsonschema
 
 from handlers.contract import METHODS
 from tests.guarded.asking import PROBLEM
-from tests.service_process import Answer
+from tests.service_process import ROOT, Answer
 
 PROBLEM_FIELDS = {"type", "title", "status", "detail", "request_id"}
 # Nothing internal may ever show in an error.
-INTERNAL = re.compile(r"Traceback|\.py\b|sqlite|SELECT |/work/|/tmp/|site-packages|paho", re.I)
+INTERNAL = re.compile(
+    r"Traceback|\.py\b|sqlite|SELECT |/tmp/|site-packages|paho|" + re.escape(f"{ROOT}/"), re.I
+)
 
 
 def closed(schema: Any) -> Any:
