@@ -32,6 +32,7 @@ from gateway.broker.session import BrokerSettings
 from gateway.config import Config, ConfigError
 from gateway.holdings import Holdings
 from gateway.hub import Hub
+from gateway.liveness import Liveness
 from gateway.log_setup import set_up_logging
 from gateway.mailbox import Mailbox
 from gateway.metrics import Metrics
@@ -188,6 +189,8 @@ async def serve(config: Config) -> AsyncIterator[Service]:
         state = _connect_parts(config, database, history, hub, tls)
         stack.push_async_callback(state.holdings.close)
         await state.holdings.load(config.mqtt_subscriptions)
+        state.liveness.start()
+        stack.push_async_callback(state.liveness.stop)
         await state.recorder.start()
         stack.push_async_callback(state.recorder.stop, DRAIN_S)
         state.broker.start()
@@ -274,6 +277,12 @@ def _connect_parts(
         recorder=recorder,
         history=history,
         audience=Audience(config.ws_max_connections),
+        liveness=Liveness(
+            time.monotonic,
+            turned=lambda: broker.last_turn,
+            connecting=lambda: broker.connecting,
+            writing_since=lambda: database.writing_since,
+        ),
         metrics=metrics,
         now_us=_now_us,
         monotonic=time.monotonic,

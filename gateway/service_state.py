@@ -1,7 +1,6 @@
 """What works and what does not, asked of those who know.
 
-Answers for: the sentences of /health, and whether anything hangs. Does not: measure; each
-collaborator knows its own state.
+Answers for: the sentences of /health. Does not: measure; each collaborator knows its own state.
 """
 
 from __future__ import annotations
@@ -14,14 +13,11 @@ from gateway.arrivals import Arrivals
 from gateway.audience import Audience
 from gateway.broker.broker import Broker
 from gateway.holdings import Holdings
+from gateway.liveness import Liveness
 from gateway.mailbox import Mailbox
 from gateway.metrics import Metrics
 from gateway.recorder import Recorder
 from store.history import History
-
-# The broker's thread goes round at least once a second, but a connect may take 5 s, and a TLS
-# handshake with a frozen broker longer.
-THREAD_STUCK_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +32,7 @@ class ServiceState:
     recorder: Recorder
     history: History
     audience: Audience
+    liveness: Liveness
     metrics: Metrics
     retention: dict[str, float]
     now_us: Callable[[], int]
@@ -60,13 +57,6 @@ class ServiceState:
             reasons.append(self.recorder.trouble)
         return reasons
 
-    def stuck(self) -> list[str]:
-        """Return what hangs and will not come back by itself."""
-        silent_s = self.monotonic() - self.broker.last_turn
-        if silent_s > THREAD_STUCK_S:
-            return [f"the broker's thread has made no progress for {silent_s:.0f} s"]
-        return []
-
     def reasons(self) -> list[str]:
         """Return everything that is not as it should be."""
         refused = [
@@ -75,4 +65,4 @@ class ServiceState:
         ]
         damaged = self.history.quarantined
         moved = [f"the database was damaged and moved to {Path(damaged).name}"] if damaged else []
-        return [*self.unready(), *self.stuck(), *refused, *moved]
+        return [*self.unready(), *self.liveness.stalled(), *refused, *moved]

@@ -60,6 +60,7 @@ class ServiceCollector(Collector):
             ("readers_behind", "Readers fed from the history", state.audience.behind),
             ("database_bytes", "Size of the database file", sizes["database_bytes"]),
             ("wal_bytes", "Size of its write-ahead log", sizes["wal_bytes"]),
+            ("loop_lag_seconds", "Longest delay of a timer in a minute", state.liveness.lag_s),
             ("uptime_seconds", "Seconds since the start", state.uptime_s()),
         ):
             yield GaugeMetricFamily(f"mqtt_api_{name}", sentence, value)

@@ -71,7 +71,7 @@ class Liveness(Probe):
     def get(self) -> None:
         """Answer 200 or 503 with reasons."""
         self.query()
-        reasons = self.state.stuck()
+        reasons = self.state.liveness.stalled()
         self.reply(
             {"status": "stuck" if reasons else "live", "reasons": reasons}, 503 if reasons else 200
         )

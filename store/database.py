@@ -73,6 +73,9 @@ class Database:
         self._writer: aiosqlite.Connection | None = None
         self._readers: list[aiosqlite.Connection] = []
         self._idle: asyncio.LifoQueue[aiosqlite.Connection] = asyncio.LifoQueue()
+        self._writes = 0  # begun and not over
+        self.writing_since: float | None = None
+        """When the writer began what it is at (monotonic s), or None while it has nothing to do."""
 
     @classmethod
     async def open(
@@ -170,7 +173,14 @@ class Database:
     ) -> T:
         """Run `function(connection, ...)` on the writing connection, in one hop."""
         assert self._writer is not None
-        return await _run(self._writer, function, *args, **kwargs)
+        if not self._writes:
+            self.writing_since = time.monotonic()
+        self._writes += 1
+        try:
+            return await _run(self._writer, function, *args, **kwargs)
+        finally:
+            self._writes -= 1
+            self.writing_since = time.monotonic() if self._writes else None
 
     async def read(
         self,

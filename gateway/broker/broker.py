@@ -88,6 +88,11 @@ class Broker:
         """When the thread last went round its loop (monotonic s)."""
         return self._session.link.last_turn
 
+    @property
+    def connecting(self) -> bool:
+        """Whether the thread is at an attempt to connect, which may take long."""
+        return self._session.link.connecting
+
     async def publish(
         self,
         topic: str,

@@ -73,6 +73,8 @@ class Link:
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
         self.last_turn = time.monotonic()
         """When the thread last went round its loop: for the liveness check."""
+        self.connecting = False
+        """Whether it is looking up a name, connecting or shaking hands, which may take long."""
 
     def start(self) -> None:
         """Begin to connect; returns at once."""
@@ -117,7 +119,7 @@ class Link:
             failure = ""
             try:
                 client, find_socket = self._prepare()
-                client.reconnect()
+                self._connect(client)
                 self._serve(client, find_socket)
             except (OSError, ValueError) as error:
                 failure = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -128,6 +130,14 @@ class Link:
             usual = RECONNECT_DELAYS_S[min(self._attempt, len(RECONNECT_DELAYS_S) - 1)]
             self._attempt += 1
             self._pause(max(delay, usual * (0.5 + random.random() / 2)))
+
+    def _connect(self, client: PollableClient) -> None:
+        self.connecting = True
+        try:
+            client.reconnect()
+        finally:
+            self.last_turn = time.monotonic()
+            self.connecting = False
 
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds
