@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ def add_parser(commands: Any, default_file: str) -> None:
     remove.add_argument("name")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace, now_us: int) -> int:
     """Do what was asked for; return the exit status."""
     if not options.file:
         print("which file? set API_KEYS_FILE or give --file", file=sys.stderr)
@@ -44,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     path = Path(options.file)
     try:
         if options.action == "add":
-            _add(path, options)
+            _add(path, options, now_us)
         elif options.action == "remove":
             _remove(path, options.name)
         else:
@@ -62,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add(path: Path, options: argparse.Namespace) -> None:
+def _add(path: Path, options: argparse.Namespace, now_us: int) -> None:
     key, digest = new_key()
     entry: dict[str, Any] = {
         "name": options.name,
@@ -74,7 +73,6 @@ def _add(path: Path, options: argparse.Namespace) -> None:
         if filters:
             entry[field] = [check_filter(text) for text in filters]
     if options.expires:
-        now_us = time.time_ns() // 1_000
         moment_us = parse_moment(options.expires, now_us)
         if moment_us < now_us and options.expires[-1:] in "smhdw":  # a duration looks ahead here
             moment_us = 2 * now_us - moment_us

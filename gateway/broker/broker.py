@@ -18,6 +18,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.arrivals import Arrivals, subscription_number
+from gateway.broker.client import BufferedClient
 from gateway.broker.confirmations import Confirmations
 from gateway.broker.errors import (
     BrokerAway,
@@ -28,7 +29,8 @@ from gateway.broker.errors import (
 )
 from gateway.broker.packets import acknowledgements
 from gateway.broker.properties import write_properties
-from gateway.broker.session import MAX_IN_FLIGHT, BrokerSettings, BufferedClient, Session
+from gateway.broker.session import MAX_IN_FLIGHT, Session
+from gateway.broker.settings import BrokerSettings
 from gateway.mailbox import Delivery, Mailbox
 
 log = logging.getLogger(__name__)

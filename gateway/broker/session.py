@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import ssl
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from paho.mqtt.client import (
@@ -22,21 +19,21 @@ from paho.mqtt.client import (
     Client,
     ConnectFlags,
     DisconnectFlags,
-    MQTTMessage,
     MQTTv5,
     MQTTv311,
 )
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties, VariableByteIntegers
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.arrivals import Arrivals
 from gateway.broker.buffered_socket import BufferedSocket
+from gateway.broker.client import BufferedClient
 from gateway.broker.errors import BrokerAway
+from gateway.broker.intake import Intake
 from gateway.broker.link import Link
-from gateway.broker.packets import Publish, only_subscription_number, take_publishes
-from gateway.broker.properties import read_properties
+from gateway.broker.settings import BrokerSettings
 from gateway.mailbox import Mailbox
 
 log = logging.getLogger(__name__)
@@ -45,16 +42,10 @@ log = logging.getLogger(__name__)
 MAX_IN_FLIGHT = 20
 # Another client took our session: two gateways with one client id throw each other out for ever.
 SESSION_TAKEN_OVER = 142
-# Reason codes from here on are refusals (MQTT 5.0, section 2.4).
-FIRST_FAILURE = 128
 TAKEN_OVER_DELAY_S = 60.0
 # A session outlives a cut in the LAN by this long, unless it is to outlive the process as well.
 SESSION_EXPIRY_S = 3_600
 NEVER_EXPIRES = 0xFFFF_FFFF
-# Names decoded once, and shared by all messages of a topic; beyond it the memory starts afresh.
-TOPIC_MEMORY = 20_000
-# Packets taken before anything is written: bounds how long an acknowledgement waits.
-READ_BURST = 500
 # Connections that ended so soon after the broker had accepted them, and how many of them in a row
 # look like a second client with our id.
 SHORT_LIFE_S = 0.5
@@ -62,24 +53,6 @@ MAX_SHORT_LIVES = 8
 PAUSED = "paused until the messages that wait are stored"
 STOPPING = "stopping"
 STARTING_CLEAN = "starting a clean session"
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerSettings:
-    """Where the broker is and who we are there. `protocol` is `5`, `3.1.1`, or `auto`: 5 first,
-    3.1.1 when refused."""
-
-    host: str
-    port: int
-    client_id: str
-    username: str = ""
-    password: str = ""
-    keepalive_s: int = 60
-    clean_session: bool = True
-    protocol: str = "auto"
-    publish_timeout_s: float = 10
-    status_topic: str = ""
-    tls: ssl.SSLContext | None = None
 
 
 class News(Protocol):
@@ -96,64 +69,6 @@ class News(Protocol):
 
     def on_answered(self, packet_id: int, reasons: list[ReasonCode]) -> None:
         """The broker answered a SUBSCRIBE or UNSUBSCRIBE."""
-
-
-class BufferedClient(Client):
-    """paho's client over a BufferedSocket: see docs/decisions/0003-reading-ahead.md.
-
-    Whole PUBLISH packets of QoS 0 and 1 go straight to `take_publish`; paho reads the rest.
-    """
-
-    buffered: BufferedSocket | None = None
-    take_publish: Callable[[Publish], bool] | None = None
-
-    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
-        """Read what was read ahead; else, or between two packets, let paho read."""
-        buffered, take = self.buffered, self.take_publish
-        if buffered is not None and take is not None and not self._in_packet["command"]:
-            data, at = buffered.look()
-            five = self._protocol == MQTTv5
-            behind = take_publishes(data, at, five, READ_BURST, take)
-            if behind > at:
-                buffered.skip_to(behind)
-                return MQTTErrorCode.MQTT_ERR_SUCCESS
-        return super().loop_read(max_packets)
-
-    def _create_socket(self) -> Any:
-        plain: Any = super()._create_socket()
-        # Writes leave joined already, so Nagle's algorithm would only delay the last of them.
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.buffered = BufferedSocket(plain)
-        return self.buffered
-
-    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
-        """Shake hands; paho leaves the socket open when that fails."""
-        assert self._ssl_context is not None
-        wrapped = self._ssl_context.wrap_socket(
-            tcp_sock, server_hostname=self._host, do_handshake_on_connect=False
-        )
-        try:
-            wrapped.settimeout(self._connect_timeout)
-            wrapped.do_handshake()
-        except BaseException:
-            wrapped.close()
-            raise
-        return wrapped
-
-    def _handle_pubrec(self) -> MQTTErrorCode:
-        """Take a refusal at QoS 2 for the answer that it is; paho would go on with a PUBREL."""
-        packet = self._in_packet["packet"]
-        if self._protocol == MQTTv5 and len(packet) > 2 and packet[2] >= FIRST_FAILURE:
-            packet_id = int.from_bytes(packet[:2], "big")
-            reason = ReasonCode(PacketTypes.PUBREC, identifier=packet[2])
-            with self._out_message_mutex:
-                if packet_id in self._out_messages:
-                    return self._do_on_publish(packet_id, reason, Properties(PacketTypes.PUBREC))
-        return super()._handle_pubrec()
-
-    def open_socket(self) -> BufferedSocket | None:
-        """Return the socket while there is a connection."""
-        return self.buffered if self.socket() is not None else None
 
 
 class Session:
@@ -182,7 +97,7 @@ class Session:
         self._lost_because = ""
         self._delay_s = 0.0
         self._short_lives = 0
-        self._topics: dict[bytes, str] = {}
+        self._intake = Intake(arrivals, self._pause)
         self.link = Link(self._prepare, self._ended, mailbox.wait_for_room, self._leave)
 
     @contextmanager
@@ -267,8 +182,8 @@ class Session:
     def _set_callbacks(self, client: BufferedClient) -> None:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
-        client.take_publish = self._take_publish
+        client.on_message = self._intake.take_message
+        client.take_publish = self._intake.take_publish
         client.on_publish = lambda _client, _data, packet_id, reason, _properties: self._post(
             self._news.on_published, packet_id, reason
         )
@@ -326,64 +241,11 @@ class Session:
         elif not self._lost_because:
             self._lost_because = f"the connection was lost ({reason})"
 
-    def _take_publish(self, publish: Publish) -> bool:
-        """Take in one message; return whether more may come."""
-        try:
-            topic = self._topics.get(publish.topic)
-            if topic is None:
-                if len(self._topics) >= TOPIC_MEMORY:
-                    self._topics.clear()
-                topic = self._topics[publish.topic] = publish.topic.decode("utf-8")
-            numbers: Sequence[int] = ()
-            properties = None
-            if publish.properties:
-                number = only_subscription_number(publish.properties)
-                if number is None:
-                    numbers, properties = _unpacked(publish.properties)
-                else:
-                    numbers = (number,)
-            self._arrivals.put(
-                topic,
-                publish.payload,
-                qos=publish.qos,
-                retain=publish.retain,
-                dup=publish.dup,
-                packet_id=publish.packet_id,
-                subscription_ids=numbers,
-                properties=properties,
-            )
-        except Exception:
-            self._arrivals.failed()
-            log.exception("a message from the broker could not be taken in")
-        if self._arrivals.overflowed:
-            self._pause()
-            return False
-        return True
-
     def _pause(self) -> None:
         """Leave until the messages that wait are stored; the broker keeps what comes meanwhile."""
         if not self._lost_because and self._client is not None:
             self._lost_because = PAUSED
             self._client.disconnect()
-
-    def _on_message(self, client: Client, _data: Any, message: MQTTMessage) -> None:
-        try:
-            properties = message.properties
-            self._arrivals.put(
-                message.topic,
-                bytes(message.payload),
-                qos=message.qos,
-                retain=bool(message.retain),
-                dup=bool(message.dup),
-                packet_id=message.mid,
-                subscription_ids=getattr(properties, "SubscriptionIdentifier", ()),
-                properties=None if properties is None else read_properties(properties),
-            )
-        except Exception:
-            self._arrivals.failed()
-            log.exception("a message from the broker could not be taken in")
-        if self._arrivals.overflowed:
-            self._pause()
 
     def _leave(self) -> None:
         """Say goodbye; a clean session is to end now, not after its expiry."""
@@ -427,10 +289,3 @@ class Session:
             self._short_lives = 0
             self._lost_because += "; is there another client with this client id?"
             self._delay_s = TAKEN_OVER_DELAY_S
-
-
-def _unpacked(packed: bytes) -> tuple[Sequence[int], str | None]:
-    """Return the subscription identifiers and our JSON of packed PUBLISH properties."""
-    properties = Properties(PacketTypes.PUBLISH)
-    properties.unpack(VariableByteIntegers.encode(len(packed)) + packed)
-    return getattr(properties, "SubscriptionIdentifier", ()), read_properties(properties)

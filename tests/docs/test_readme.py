@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 import setuptools
 
-from gateway.config import FROM_FILE, VARIABLES
+from gateway.variables import FROM_FILE, VARIABLES
 from tests.docs.pages import CLIENT_GUIDE, PAGES, README, name_of, shell_lines, text_of
 from tests.service_process import ROOT
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import VARIABLES, Config, ConfigError
+from gateway.config import Config, ConfigError
+from gateway.variables import VARIABLES
 
 HOST = socket.gethostname()
 DEFAULTS = {

@@ -12,13 +12,13 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from gateway.broker.buffered_socket import BufferedSocket
+from gateway.broker.client import BufferedClient
 from gateway.broker.packets import (
     Publish,
     acknowledgements,
     only_subscription_number,
     take_publishes,
 )
-from gateway.broker.session import BufferedClient
 
 
 def _length(value: int) -> bytes:

@@ -1,0 +1,84 @@
+"""paho's client, as we use it: reading ahead, and what paho leaves undone.
+
+Answers for: every reach into paho's private parts (docs/decisions/ says why each; the version is
+pinned, and tests fail when paho changes). Does not: know what a message means to us.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from paho.mqtt.client import Client, MQTTv5
+from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from gateway.broker.buffered_socket import BufferedSocket
+from gateway.broker.packets import Publish, take_publishes
+
+# Reason codes from here on are refusals (MQTT 5.0, section 2.4).
+FIRST_FAILURE = 128
+# Packets taken before anything is written: bounds how long an acknowledgement waits.
+READ_BURST = 500
+
+
+class BufferedClient(Client):
+    """paho's client over a BufferedSocket: see docs/decisions/0003-reading-ahead.md.
+
+    Whole PUBLISH packets of QoS 0 and 1 go straight to `take_publish`; paho reads the rest.
+    """
+
+    buffered: BufferedSocket | None = None
+    take_publish: Callable[[Publish], bool] | None = None
+
+    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
+        """Read what was read ahead; else, or between two packets, let paho read."""
+        buffered, take = self.buffered, self.take_publish
+        if buffered is not None and take is not None and not self._in_packet["command"]:
+            data, at = buffered.look()
+            five = self._protocol == MQTTv5
+            behind = take_publishes(data, at, five, READ_BURST, take)
+            if behind > at:
+                buffered.skip_to(behind)
+                return MQTTErrorCode.MQTT_ERR_SUCCESS
+        return super().loop_read(max_packets)
+
+    def _create_socket(self) -> Any:
+        plain: Any = super()._create_socket()
+        # Writes leave joined already, so Nagle's algorithm would only delay the last of them.
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.buffered = BufferedSocket(plain)
+        return self.buffered
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        """Shake hands; paho leaves the socket open when that fails."""
+        assert self._ssl_context is not None
+        wrapped = self._ssl_context.wrap_socket(
+            tcp_sock, server_hostname=self._host, do_handshake_on_connect=False
+        )
+        try:
+            wrapped.settimeout(self._connect_timeout)
+            wrapped.do_handshake()
+        except BaseException:
+            wrapped.close()
+            raise
+        return wrapped
+
+    def _handle_pubrec(self) -> MQTTErrorCode:
+        """Take a refusal at QoS 2 for the answer that it is; paho would go on with a PUBREL."""
+        packet = self._in_packet["packet"]
+        if self._protocol == MQTTv5 and len(packet) > 2 and packet[2] >= FIRST_FAILURE:
+            packet_id = int.from_bytes(packet[:2], "big")
+            reason = ReasonCode(PacketTypes.PUBREC, identifier=packet[2])
+            with self._out_message_mutex:
+                if packet_id in self._out_messages:
+                    return self._do_on_publish(packet_id, reason, Properties(PacketTypes.PUBREC))
+        return super()._handle_pubrec()
+
+    def open_socket(self) -> BufferedSocket | None:
+        """Return the socket while there is a connection."""
+        return self.buffered if self.socket() is not None else None

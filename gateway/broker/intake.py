@@ -1,0 +1,96 @@
+"""The door that messages come in by, on the broker's thread.
+
+Answers for: topic, payload and properties of a PUBLISH, read by us or by paho, handed to the
+arrivals; and for a message that cannot be taken in, which is counted and costs no other. Does
+not: connect, acknowledge, or wait.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties, VariableByteIntegers
+
+from gateway.arrivals import Arrivals
+from gateway.broker.packets import Publish, only_subscription_number
+from gateway.broker.properties import read_properties
+
+log = logging.getLogger(__name__)
+
+# Names decoded once, and shared by all messages of a topic; beyond it the memory starts afresh.
+TOPIC_MEMORY = 20_000
+
+
+class Intake:
+    """Takes messages in until the arrivals are full, and then calls `pause`. The broker's thread
+    alone may call it."""
+
+    def __init__(self, arrivals: Arrivals, pause: Callable[[], None]) -> None:
+        self._arrivals = arrivals
+        self._pause = pause
+        self._topics: dict[bytes, str] = {}
+
+    def take_publish(self, publish: Publish) -> bool:
+        """Take in one message; return whether more may come."""
+        try:
+            topic = self._topics.get(publish.topic)
+            if topic is None:
+                if len(self._topics) >= TOPIC_MEMORY:
+                    self._topics.clear()
+                topic = self._topics[publish.topic] = publish.topic.decode("utf-8")
+            numbers: Sequence[int] = ()
+            properties = None
+            if publish.properties:
+                number = only_subscription_number(publish.properties)
+                if number is None:
+                    numbers, properties = _unpacked(publish.properties)
+                else:
+                    numbers = (number,)
+            self._arrivals.put(
+                topic,
+                publish.payload,
+                qos=publish.qos,
+                retain=publish.retain,
+                dup=publish.dup,
+                packet_id=publish.packet_id,
+                subscription_ids=numbers,
+                properties=properties,
+            )
+        except Exception:
+            self._arrivals.failed()
+            log.exception("a message from the broker could not be taken in")
+        if self._arrivals.overflowed:
+            self._pause()
+            return False
+        return True
+
+    def take_message(self, client: Client, _data: Any, message: MQTTMessage) -> None:
+        """Take in a message that paho has read."""
+        try:
+            properties = message.properties
+            self._arrivals.put(
+                message.topic,
+                bytes(message.payload),
+                qos=message.qos,
+                retain=bool(message.retain),
+                dup=bool(message.dup),
+                packet_id=message.mid,
+                subscription_ids=getattr(properties, "SubscriptionIdentifier", ()),
+                properties=None if properties is None else read_properties(properties),
+            )
+        except Exception:
+            self._arrivals.failed()
+            log.exception("a message from the broker could not be taken in")
+        if self._arrivals.overflowed:
+            self._pause()
+
+
+def _unpacked(packed: bytes) -> tuple[Sequence[int], str | None]:
+    """Return the subscription identifiers and our JSON of packed PUBLISH properties."""
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.unpack(VariableByteIntegers.encode(len(packed)) + packed)
+    return getattr(properties, "SubscriptionIdentifier", ()), read_properties(properties)

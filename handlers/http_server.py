@@ -1,0 +1,71 @@
+"""The HTTP server: the sockets it listens on, its limits, and how it ends.
+
+Answers for: listening, sizes and times of a connection, closing readers with 1001. Does not:
+know what is served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+import time
+
+import tornado.httpserver
+import tornado.netutil
+import tornado.web
+
+from gateway.audience import Audience
+
+log = logging.getLogger(__name__)
+
+# Tornado's own limits stand above ours, so that we can answer with a problem document.
+MAX_HEADER_BYTES = 64 * 1024
+# A socket that sends its request drop by drop is closed after these.
+IDLE_S = 10
+BODY_S = 12
+# A stop waits this long for readers to leave, and as long again for the rest.
+CLOSE_S = 1.0
+
+
+class PortHeld(Exception):
+    """The address to listen on is taken or not ours."""
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Return bound sockets; PortHeld when the address cannot be had. Port 0 is a free one."""
+    family = socket.AF_INET if host == "0.0.0.0" else socket.AF_UNSPEC
+    try:
+        return tornado.netutil.bind_sockets(port, host, family)
+    except OSError as error:
+        raise PortHeld(
+            f"cannot listen on {host}:{port} (API_HOST, API_PORT): {error.strerror}"
+        ) from None
+
+
+def make_http_server(
+    application: tornado.web.Application, tls: ssl.SSLContext | None, max_payload_bytes: int
+) -> tornado.httpserver.HTTPServer:
+    """Return a server that is not listening yet."""
+    return tornado.httpserver.HTTPServer(
+        application,
+        ssl_options=tls,
+        max_header_size=MAX_HEADER_BYTES,
+        max_body_size=4 * max_payload_bytes + 4 * MAX_HEADER_BYTES,
+        idle_connection_timeout=IDLE_S,
+        body_timeout=BODY_S,
+    )
+
+
+async def close_connections(http: tornado.httpserver.HTTPServer, audience: Audience) -> None:
+    """Send the readers away, then close what is left, within twice CLOSE_S."""
+    audience.dismiss_all()
+    deadline = time.monotonic() + CLOSE_S
+    while audience.count and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await http.close_all_connections()
+    except TimeoutError:
+        log.warning("some connections did not close in time")
