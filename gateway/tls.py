@@ -13,7 +13,12 @@ from gateway.config import Config, ConfigError
 def broker_context(config: Config) -> ssl.SSLContext | None:
     """Return what the link to the broker is to use; ConfigError when the files do not serve."""
     if not config.mqtt_tls:
+        for name in ("MQTT_TLS_CA", "MQTT_TLS_CERT", "MQTT_TLS_KEY"):
+            if getattr(config, name.lower()):  # who set it believes that the line is not readable
+                raise ConfigError(f"{name} is set, but MQTT_TLS is not true: set it, too")
         return None
+    if config.mqtt_tls_key and not config.mqtt_tls_cert:
+        raise ConfigError("MQTT_TLS_KEY is set, but not MQTT_TLS_CERT: the key is of no use alone")
     try:
         context = ssl.create_default_context(cafile=config.mqtt_tls_ca or None)
         context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -59,14 +59,16 @@ NOBODY = Caller("nobody", frozenset())
 
 
 class Keyring:
-    """The valid keys. `reload` replaces them as a whole; a file that is wrong changes nothing."""
+    """The valid keys. `reload` replaces them as a whole; a file that is wrong, or is not there,
+    changes nothing: who wants no keys writes an empty list."""
 
     def __init__(self, key: str, path: str, now_us: Callable[[], int]) -> None:
         self._path = path
         self._now_us = now_us
         self._fixed = [_all_powerful(key)] if key else []
-        self._callers: list[Caller] = []
-        self.reload()
+        # Before the first key is made there is no file yet; later it has no reason to be missing.
+        made = path and Path(path).exists()
+        self._callers = [*self._fixed, *(read_keys(Path(path)) if made else [])]
 
     @property
     def is_empty(self) -> bool:
@@ -75,8 +77,8 @@ class Keyring:
 
     def reload(self) -> None:
         """Read the keys file again. KeysFileError leaves the keys as they were."""
-        read = read_keys(Path(self._path)) if self._path else []
-        self._callers = [*self._fixed, *read]
+        if self._path:
+            self._callers = [*self._fixed, *read_keys(Path(self._path))]
 
     def find(self, key: bytes) -> Caller | None:
         """Return who shows this key, or None when it is wrong or expired."""
@@ -100,14 +102,14 @@ def _all_powerful(key: str) -> Caller:
 
 
 def read_keys(path: Path) -> list[Caller]:
-    """Read the keys file; KeysFileError names the entry that is wrong."""
+    """Read the keys file; KeysFileError names the entry that is wrong, or what hinders."""
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))["keys"]
         if not isinstance(entries, list):
             raise TypeError("`keys` is no list")
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except OSError as error:
+        raise KeysFileError(f"API_KEYS_FILE {path} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise KeysFileError(
             f"API_KEYS_FILE {path} is not a JSON object with a list `keys`: {error}"
         ) from None

@@ -144,5 +144,7 @@ def _reload_keys(gate: Gate) -> None:
     try:
         gate.keyring.reload()
         log.info("the keys were read again")
+        if gate.key_required and gate.keyring.is_empty:
+            log.warning("there is no key any more: every caller that needs one is refused")
     except KeysFileError as error:
         log.error("%s; the keys stay as they were", error)

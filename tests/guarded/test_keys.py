@@ -214,6 +214,41 @@ def test_a_wrong_file_keeps_the_old_keys(service: ServiceProcess, file: Path, wr
         hang_up(service)
 
 
+def test_a_missing_file_keeps_the_old_keys(service: ServiceProcess, file: Path) -> None:
+    """A file that is missing or is no file when SIGHUP comes revokes nothing and opens nothing:
+    the log says that it cannot be read and what holds. It may be on its way to its place."""
+    good = file.read_bytes()
+    try:
+        for disturb in (file.unlink, file.mkdir):
+            disturb()
+            hang_up(service)
+            last = service.log().rstrip().splitlines()[-1]
+            assert "cannot be read" in last
+            assert "the keys stay as they were" in last
+            assert ask(service, "GET", "/whoami", headers=bearer(key_of("reader"))).status == 200
+            assert ask(service, "GET", "/whoami", headers=bearer("stranger")).status == 401
+            assert ask(service, "GET", "/whoami").status == 401
+    finally:
+        file.rmdir()
+        file.write_bytes(good)
+        hang_up(service)
+
+
+def test_an_empty_list_revokes_every_key_of_the_file(launch: Launch, tmp_path: Path) -> None:
+    """Who wants no keys says so with an empty list; then nobody gets in, and the log warns."""
+    file = tmp_path / "keys.json"
+    write_keys(file, reader={"scopes": ["read", "subscribe"]})
+    shown = bearer(key_of("reader"))
+    given = {"API_KEY_REQUIRED": "true", "API_KEYS_FILE": str(file)}
+    service = launch(headers=shown, **given)
+    assert keys(file, "remove", "reader").returncode == 0
+    assert json.loads(file.read_text()) == {"keys": []}
+    hang_up(service)
+    for headers in (shown, {}):
+        assert asking.ask(service, "GET", "/stats", headers=headers).status == 401
+    service.wait_for(lambda: "there is no key any more" in service.log())
+
+
 def test_a_start_with_a_wrong_file_is_refused(tmp_path: Path) -> None:
     """A service does not start with a keys file that it cannot use: 78 and one sentence."""
     file = tmp_path / "keys.json"
@@ -263,7 +298,7 @@ def test_the_key_may_come_from_a_file(launch: Launch, tmp_path: Path) -> None:
         "name": "API_KEY",
         "scopes": list(SCOPES),
         "read": ["#", "$SYS/#"],
-        "publish": ["#", "$SYS/#"],
+        "publish": ["#"],
     }
     assert ask(service, "GET", "/whoami", headers=bearer("from-a-file")).status == 401
     assert ask(service, "GET", "/whoami").status == 401
@@ -569,7 +604,8 @@ def _what_comes(socket: Any) -> bytes:
 
 
 def test_who_am_i_tells_what_a_key_may(service: ServiceProcess, file: Path) -> None:
-    """Every key may ask what it is, whatever its scopes; without a key it is a 401."""
+    """Every key may ask what it is, whatever its scopes; without a key it is a 401. The broker's
+    own topics may be read and never published to, whatever the entry of the key says."""
     everything = ["#", "$SYS/#"]
     write_keys(
         file,
@@ -577,13 +613,15 @@ def test_who_am_i_tells_what_a_key_may(service: ServiceProcess, file: Path) -> N
         mute={"scopes": []},
         poster={"scopes": ["publish"], "read": ["a"]},
         narrow={"scopes": ["publish", "read"], "read": ["b/#", "a"], "publish": []},
+        mistaken={"scopes": ["publish"], "publish": ["$SYS/#", "$SYS", "$SYSTEM/a", "b"]},
     )
     hang_up(service)
     for name, scopes, read, publish in (
         ("reader", ["read"], everything, []),
         ("mute", [], [], []),
-        ("poster", ["publish"], [], everything),
+        ("poster", ["publish"], [], ["#"]),
         ("narrow", ["read", "publish"], ["a", "b/#"], []),
+        ("mistaken", ["publish"], [], ["$SYSTEM/a", "b"]),
     ):
         answer = ask(service, "GET", "/whoami", headers=bearer(key_of(name)))
         assert answer.status == 200

@@ -155,6 +155,10 @@ def test_a_silent_tls_caller_is_closed(service: ServiceProcess, authority: Autho
         ({"MQTT_TLS": "true", "MQTT_TLS_CA": "{none}"}, "MQTT_TLS_CA"),
         ({"MQTT_TLS": "true", "MQTT_TLS_CERT": "{crt}", "MQTT_TLS_KEY": "{other}"}, "MQTT_TLS"),
         ({"MQTT_TLS": "perhaps"}, "MQTT_TLS"),
+        ({"MQTT_TLS": "true", "MQTT_TLS_KEY": "{key}"}, "MQTT_TLS_CERT"),
+        ({"MQTT_TLS_CA": "{crt}"}, "MQTT_TLS_CA is set, but MQTT_TLS is not true"),
+        ({"MQTT_TLS": "false", "MQTT_TLS_CERT": "{crt}", "MQTT_TLS_KEY": "{key}"}, "MQTT_TLS is"),
+        ({"MQTT_TLS_KEY": "{key}"}, "MQTT_TLS_KEY is set, but MQTT_TLS is not true"),
     ],
 )
 def test_files_that_cannot_be_used_are_refused_at_the_start(

@@ -172,11 +172,22 @@ def test_a_file_that_is_no_list_of_keys_is_refused(tmp_path: Path, content: byte
         read_keys(file)
 
 
-def test_a_file_that_is_not_there_holds_no_key(tmp_path: Path) -> None:
-    """The first `keys add` makes it; and a directory is no file."""
-    assert read_keys(tmp_path / "none.json") == []
+def test_a_file_that_is_not_there_holds_no_key_at_the_start(tmp_path: Path) -> None:
+    """The first `keys add` makes it; after that a missing file changes nothing, and neither does
+    a directory in its place."""
+    file = tmp_path / "keys.json"
+    keyring = Keyring("", str(file), Clock())
+    assert keyring.is_empty
+    with pytest.raises(KeysFileError, match="cannot be read"):
+        keyring.reload()
+    write(tmp_path, entry())
+    keyring.reload()
+    file.unlink()
+    with pytest.raises(KeysFileError, match="cannot be read"):
+        keyring.reload()
+    assert keyring.find(b"key") is not None
     with pytest.raises(KeysFileError):
-        read_keys(tmp_path)
+        Keyring("", str(tmp_path), Clock())
 
 
 def test_new_keys_are_long_and_never_the_same() -> None:
