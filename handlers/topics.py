@@ -172,7 +172,9 @@ class SeriesOf(Handler):
         since_us = parse_moment(query["since"], now_us)
         until_us = parse_moment(query["until"], now_us) if "until" in query else now_us
         if until_us <= since_us:
-            raise unprocessable([Fault("until", "must be later than since")])
+            given = "until" in query
+            at_fault = ("until", "must be later than since") if given else ("since", "must be past")
+            raise unprocessable([Fault(*at_fault)])
         seconds = _bucket_seconds(query, since_us, until_us)
         found = await self.history.series(
             query["topic"], query.get("field"), since_us, until_us, seconds * SECOND_US

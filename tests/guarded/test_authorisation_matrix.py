@@ -127,6 +127,7 @@ CALLERS = {
     "expired": {"scopes": list(SCOPES), "expires": "2020-01-01"},
     "narrow": {"scopes": list(SCOPES), **NARROW},
     "reader": {"scopes": ["read", "subscribe"], **NARROW},
+    "blind": {"scopes": ["read"], "read": ["none"]},
 }
 
 
@@ -215,7 +216,7 @@ def test_every_cell_of_the_table(service: ServiceProcess, ids: dict[str, int]) -
     for row in ROWS:
         scope = scopes[row.method, row.path]
         for caller in ("nobody", "wrong", *CALLERS):
-            if caller == "reader":
+            if caller in ("reader", "blind"):
                 continue
             key = None if caller == "nobody" else key_of(caller)
             topic = OPEN_TOPIC
@@ -323,6 +324,24 @@ def test_counts_are_those_of_what_may_be_seen(service: ServiceProcess) -> None:
     assert set(narrow["topic_counts"]) == {one["topic"] for one in listed}
     assert narrow["broker"] is None
     assert not narrow.keys() & {"received_total", "stored_total", "database_bytes"}
+
+
+def test_metrics_are_totals_for_every_reader(service: ServiceProcess) -> None:
+    """/metrics needs the scope `read` and no topic: a scraper's key that sees none gets the same
+    families as an administrator's, and no label or value of them comes from outside."""
+    scraped = {}
+    for caller in ("blind", "reader", "everything"):
+        answer = ask(service, "GET", "/metrics", headers=bearer(key_of(caller)))
+        assert answer.status == 200
+        assert not _leaks(answer.content)
+        text = answer.content.decode()
+        assert not re.search(r"open/|hidden|guarded-|everything|10\.1\.", text), text
+        scraped[caller] = set(re.findall(r"(?m)^# TYPE (\w+)", text))
+        labels = set(re.findall(r"{(.+?)}", text))
+        assert all(re.fullmatch(r'(cause|place)="[a-z_]+"', label) for label in labels), labels
+    assert scraped["blind"] == scraped["reader"] == scraped["everything"] != set()
+    for question in ("/messages", "/topics"):
+        assert ask(service, "GET", question, headers=bearer(key_of("blind"))).json() == []
 
 
 def test_ids_of_forbidden_messages_are_not_found(service: ServiceProcess) -> None:

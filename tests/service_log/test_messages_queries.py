@@ -637,3 +637,21 @@ def test_a_purge_by_position_and_time(service: ServiceProcess) -> None:
     (new,) = payloads(service, "t/1", "after")
     assert new["id"] > stored[-1]["id"], "no id ever names two messages"
     assert head(service) == new["id"]
+
+
+def test_a_time_to_come_selects_nothing_yet(shared: ServiceProcess) -> None:
+    """`since` in the future is an empty answer, `until` in the future is no bound; a chart of the
+    future is a 422 that names `since`; a stream that begins there begins at the head."""
+    store(shared, {"topic": "future/a", "payload": 1})
+    for later in ("2099-01-01", "4102444800"):
+        selected = f"topic=future/a&since={later}"
+        assert shared.get(f"/messages?{selected}").json() == []
+        assert shared.get(f"/messages?{selected}&order=asc").json() == []
+        assert shared.get(f"/export?{selected}").content == b""
+        assert shared.get(f"/messages?topic=future/a&until={later}").json()
+        assert faults(shared.get(f"/series?{selected}")) == {"since"}
+        assert faults(shared.get(f"/series?{selected}&until=2000-01-01")) == {"until"}
+        with listen_bare(shared, f"?{selected}") as listener:
+            assert listener.next("welcome")
+            store(shared, {"topic": "future/a", "payload": later})
+            assert listener.next("message")["payload"] == later
