@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Test files run side by side in so many processes; 0 runs them in one.
 WORKERS ?= 2
 
-.PHONY: run demo test check package bench clean
+.PHONY: run demo test soak check package bench clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/python server.py --with-broker
@@ -16,6 +16,11 @@ demo: $(VENV)/.run
 test: $(VENV)/.test
 	@sh tests/install_tools.sh
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+# The fault experiments in full, which takes hours; SEED=<number> replays a failure.
+soak: $(VENV)/.test
+	@sh tests/install_tools.sh
+	@SOAK=true $(BIN)/python -m pytest tests/reliability -v $(ARGS)
 
 check: $(VENV)/.test
 	@$(BIN)/ruff check .

@@ -29,7 +29,7 @@ from gateway.broker.errors import (
 )
 from gateway.broker.packets import acknowledgements
 from gateway.broker.properties import write_properties
-from gateway.broker.session import MAX_IN_FLIGHT, Session
+from gateway.broker.session import MAX_IN_FLIGHT, STOPPING, Session
 from gateway.broker.settings import BrokerSettings
 from gateway.mailbox import Delivery, Mailbox
 
@@ -263,7 +263,8 @@ class Broker:
         """There is none, or an attempt failed."""
         was, self.connection = self.connection, 0
         if was or why != self.why:
-            log.warning(
+            log.log(
+                logging.INFO if why == STOPPING else logging.WARNING,
                 "not connected to the broker at %s:%d: %s",
                 self._settings.host,
                 self._settings.port,

@@ -92,6 +92,7 @@ class Session:
         self._client: BufferedClient | None = None
         self._connections = 0
         self._old_protocol = settings.protocol == "3.1.1"
+        self._old_protocol_tried = False
         self._wiped = False
         self._answered = False
         self._lost_because = ""
@@ -269,6 +270,14 @@ class Session:
             if not self._answered or refused_version:  # try the other protocol next
                 self._old_protocol = not self._old_protocol
                 self._client = None
+                if not self._old_protocol_tried:
+                    self._old_protocol_tried = True
+                    log.info(
+                        "the broker at %s:%d does not speak MQTT 5 with us; trying 3.1.1",
+                        self._settings.host,
+                        self._settings.port,
+                    )
+                    return 0.0  # nothing is wrong yet
         if failure:
             self._short_lives = 0  # the broker itself was away: nobody threw us out
         elif was_open and not self._client_said_goodbye():

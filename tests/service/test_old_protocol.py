@@ -54,6 +54,8 @@ def test_an_old_broker_is_spoken_to_in_its_language(
         service.start(ready=True, MQTT_BROKER_PORT=str(old.port))
         works(service, broker.port)
         assert old.turned_away == 1
+        assert service.log().count("does not speak MQTT 5 with us; trying 3.1.1") == 1
+        assert "not connected to the broker" not in service.log(), "nothing was wrong"
         old.cut()
         service.wait_for(lambda: service.log().count("with MQTT 3.1.1") == 2)
         wait_until_subscribed(service)

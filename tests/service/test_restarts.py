@@ -1,80 +1,16 @@
-"""What was published survives the service: killed, restarted, killed again."""
+"""What was published survives the service: stopped, killed, restarted.
+
+How often it may be killed under load is shown in tests/reliability/test_process_kills.py.
+"""
 
 from __future__ import annotations
 
-import random
-import threading
 from typing import Any
 
 import pytest
 
-from tests.mqtt_client import mqtt_client
 from tests.service.talking import device, history, wait_until_subscribed
 from tests.service_process import ServiceProcess
-
-MESSAGES = 5_000
-KILLS = 10
-EACH_LIFE = MESSAGES // KILLS
-WINDOW = 50
-
-
-class Publisher(threading.Thread):
-    """Publishes the numbers from 0 on at QoS 1, never beyond `allowed`, in a thread of its own."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__(daemon=True)
-        self._port = port
-        self._allowed = threading.Semaphore(0)
-        self.confirmed = 0
-
-    def allow(self, more: int) -> None:
-        """Let it publish so many more."""
-        self._allowed.release(more)
-
-    def run(self) -> None:
-        """Publish all, some at a time, each confirmed by the broker."""
-        with mqtt_client(self._port) as client:
-            for first in range(0, MESSAGES, WINDOW):
-                for _ in range(WINDOW):
-                    self._allowed.acquire()
-                sent = [
-                    client.publish(f"line{number % 5}", str(number), qos=1)
-                    for number in range(first, first + WINDOW)
-                ]
-                for info in sent:
-                    info.wait_for_publish(30)
-                self.confirmed += len(sent)
-
-
-@pytest.mark.needs_mosquitto
-def test_ten_kills_lose_nothing_and_double_nothing(service: ServiceProcess, broker: Any) -> None:
-    """5,000 QoS 1 messages during ten SIGKILLs are in the history exactly once, in order."""
-    moments = random.Random(2)
-    settings = {"MQTT_CLEAN_SESSION": "false", "MAX_HISTORY_SIZE": "100000"}
-    service.start(ready=True, **settings)
-    wait_until_subscribed(service)
-    publisher = Publisher(broker.port)
-    publisher.start()
-    killed_at = []
-    for life in range(KILLS):
-        if life:
-            service.start(**settings)
-        publisher.allow(EACH_LIFE)
-        goal = life * EACH_LIFE + moments.randrange(EACH_LIFE)
-        service.wait_for(lambda goal=goal: service.get("/health").json()["message_count"] > goal)
-        killed_at.append(publisher.confirmed)
-        service.kill()
-    assert any(at % EACH_LIFE for at in killed_at), "every kill came when all was quiet"
-    service.start(**settings)
-    publisher.join(30)
-    assert publisher.confirmed == MESSAGES
-    service.wait_for(lambda: service.get("/health").json()["message_count"] >= MESSAGES)
-    service.wait_for(lambda: service.get("/stats").json()["queue_depth"] == 0)
-    stored = history(service)
-    assert [int(message["payload"]) for message in stored] == list(range(MESSAGES))
-    ids = [message["id"] for message in stored]
-    assert ids == sorted(set(ids))
-    assert service.get("/stats").json()["total_messages"] == MESSAGES
 
 
 @pytest.mark.needs_mosquitto

@@ -1,0 +1,33 @@
+"""Fixtures of the fault experiments: how much of each is run, and what replays a failure.
+
+`SOAK=true` (which `make soak` sets) runs each in full. Every random choice comes from one seed,
+which a failing test prints; `SEED=<that number>` makes the same choices again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+from tests.reliability.scale import FULL, QUICK, Scale
+
+
+@pytest.fixture(scope="session")
+def scale() -> Scale:
+    """The counts and times of this run."""
+    return FULL if os.environ.get("SOAK") == "true" else QUICK
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """The number that all random choices of this run begin with."""
+    return int(os.environ.get("SEED") or random.SystemRandom().randrange(1_000_000))
+
+
+@pytest.fixture
+def chance(seed: int, request: pytest.FixtureRequest) -> random.Random:
+    """A source of random choices, the same for the same seed and test."""
+    print(f"SEED={seed} replays this")  # pytest shows it with a failure
+    return random.Random(f"{seed} {request.node.name}")
