@@ -9,25 +9,25 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 from weakref import WeakSet
 
 import httpx2
 
 from client import calls, history_calls, shapes
 from client.async_carrier import AsyncCarrier
+from client.async_feeds import AsyncEventFeed, AsyncFeed, AsyncSocketFeed
 from client.async_stream import AsyncMessageStream
 from client.call import Call, base_headers, check_key, check_url
-from client.cursor import CursorFile
 from client.errors import MQTTAPIError
 from client.export_file import Exported, ExportFile, ExportProgress, Form
 from client.history_calls import Moment, Order, Topics, pairs
 from client.retry import RetryPolicy
-from client.sockets import socket_url
-from client.stream_state import Gaps, StreamState
+from client.sockets import socket_url, socket_way
+from client.stream_state import Gaps, StreamOptions, StreamState, Transport, use_socket
 from client.values import Gap, Message, Topic
 from client.version import VERSION
-from client.wire import described, time_out
+from client.wire import Verify, described, event_way, time_out, trust_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,8 +48,8 @@ class AsyncMQTTAPIClient:
     """The service, for programs on asyncio. Use it on one event loop.
 
     `timeout` is in seconds without a byte from the service (None waits for ever); a call that
-    may take long on purpose gets that much more. Use it as an async context manager, or
-    `aclose` it.
+    may take long on purpose gets that much more. `verify` names a file of certificate authorities
+    to trust, or is an SSLContext. Use it as an async context manager, or `aclose` it.
     """
 
     def __init__(
@@ -59,13 +59,17 @@ class AsyncMQTTAPIClient:
         *,
         api_key: str | None = None,
         retry: RetryPolicy | None = None,
+        verify: Verify = None,
         client: httpx2.AsyncClient | None = None,
     ) -> None:
         self.base_url = check_url(base_url, "http", "https")
         self.timeout = timeout
         self.retry = retry or RetryPolicy()
         self._headers = base_headers(check_key(api_key), VERSION)
-        self.client = client or httpx2.AsyncClient(timeout=time_out(timeout))
+        self._trust = trust_of(verify)
+        self.client = client or httpx2.AsyncClient(
+            timeout=time_out(timeout), verify=self._trust or True
+        )
         """The connections; whoever brings an own one sets proxies, certificates and limits."""
         self._carrier = AsyncCarrier(self.client, self.base_url, self._headers, timeout, self.retry)
         self._streams: WeakSet[AsyncMessageStream[Any]] = WeakSet()
@@ -144,25 +148,11 @@ class AsyncMQTTAPIClient:
 
     @overload
     def stream(
-        self,
-        topic: Topics = "#",
-        *,
-        since: Moment = ...,
-        after: str | int | None = ...,
-        gaps: Literal["raise"] = ...,
-        cursor: str | os.PathLike[str] | None = ...,
-        heartbeat: float = ...,
+        self, topic: Topics = ..., *, gaps: Literal["raise"] = ..., **options: Unpack[StreamOptions]
     ) -> AsyncMessageStream[Message]: ...
     @overload
     def stream(
-        self,
-        topic: Topics = "#",
-        *,
-        since: Moment = ...,
-        after: str | int | None = ...,
-        gaps: Literal["yield"],
-        cursor: str | os.PathLike[str] | None = ...,
-        heartbeat: float = ...,
+        self, topic: Topics = ..., *, gaps: Literal["yield"], **options: Unpack[StreamOptions]
     ) -> AsyncMessageStream[Message | Gap]: ...
     def stream(
         self,
@@ -173,23 +163,34 @@ class AsyncMQTTAPIClient:
         gaps: Gaps = "raise",
         cursor: str | os.PathLike[str] | None = None,
         heartbeat: float = 20.0,
+        transport: Transport = "websocket",
     ) -> AsyncMessageStream[Any]:
         """Follow the log from a position (`after`), a time (`since`, or "all"), or now.
 
         It connects again by itself and goes on behind the last message that you have finished
         with. What retention took meanwhile raises LogGap, or comes as a Gap with `gaps="yield"`.
         With `cursor`, a file, it also goes on there after a restart of your program. A service
-        silent for two heartbeats (seconds) is given up and connected to again.
+        silent for two heartbeats (seconds) is given up and connected to again. Where no WebSocket
+        gets through, `transport="sse"` does the same over Server-Sent Events.
         """
+        is_socket = use_socket(transport)
         state = StreamState(
             topic,
             after=after,
             since=since,
             gaps=gaps,
-            cursor=CursorFile(cursor) if cursor is not None else None,
+            cursor=cursor,
             retry=self.retry,
+            batch=is_socket,
         )
-        stream = AsyncMessageStream[Any](socket_url(self.base_url), self._headers, state, heartbeat)
+        feed: AsyncFeed
+        if is_socket:
+            url = socket_url(self.base_url)
+            feed = AsyncSocketFeed(socket_way(url, self._headers, heartbeat, self._trust))
+        else:
+            way = event_way(self.base_url, self._headers, heartbeat)
+            feed = AsyncEventFeed(self.client, way)
+        stream = AsyncMessageStream[Any](feed, state)
         self._streams.add(stream)
         return stream
 
@@ -232,7 +233,7 @@ class AsyncMQTTAPIClient:
 
     async def backup(self, path: str | os.PathLike[str]) -> Path:
         """Write a consistent copy of the service's database. For administrators."""
-        return await self._carrier.download(Call("GET", "/backup", lambda answer: None), Path(path))
+        return await self._carrier.download(history_calls.backup(), Path(path))
 
     async def aclose(self) -> None:
         """End its streams and connections. Safe to repeat."""

@@ -1,17 +1,16 @@
 """The stream of messages for an `async for` loop.
 
-Answers for: its socket. Does not: decide where to begin or whether to go on; StreamState does.
+Answers for: connecting again, and its end. Does not: know the network (async_feeds.py does), nor
+decide where to begin or whether to go on; StreamState does.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Any, Generic, Self, TypeVar, cast
 
-from websockets.asyncio.client import ClientConnection, connect
-
-from client.sockets import FIRST_FRAME, SOCKET_ERRORS, options, socket_failure
+from client.async_feeds import AsyncFeed
+from client.errors import MQTTAPIError
 from client.stream_state import StreamState
 
 T = TypeVar("T")
@@ -24,14 +23,10 @@ class AsyncMessageStream(Generic[T]):
     finished when the next one is asked for. Use it from one task.
     """
 
-    def __init__(
-        self, url: str, headers: dict[str, str], state: StreamState, heartbeat_s: float
-    ) -> None:
-        self._url = url
-        self._options = options(headers, heartbeat_s)
-        self._has_key = "Authorization" in headers
+    def __init__(self, feed: AsyncFeed, state: StreamState) -> None:
+        self._feed = feed
         self._state = state
-        self._connection: ClientConnection | None = None
+        self._is_open = False
         self._closed = False
 
     @property
@@ -60,25 +55,21 @@ class AsyncMessageStream(Generic[T]):
         raise StopAsyncIteration
 
     async def _receive(self) -> None:
-        """Take one frame; after a failure pause, and begin with a new connection."""
+        """Take what comes; after a failure pause, and begin with a new connection."""
         try:
-            if self._connection is None:
-                url = self._url + self._state.target()
-                # Its __await__ makes one connection; its retries would not know ours.
-                self._connection = await connect(url, **self._options)
-                if not self._has_key:
-                    await self._connection.send(FIRST_FRAME)
-            self._state.feed(await self._connection.recv())
-        except SOCKET_ERRORS as error:
+            if not self._is_open:
+                await self._feed.open(self._state.target())
+                self._is_open = True
+            for frame in await self._feed.receive():
+                self._state.feed(frame)
+        except MQTTAPIError as error:
             await self._disconnect()
             if not self._closed:
-                await asyncio.sleep(self._state.pause_after(socket_failure(error, self._url)))
+                await asyncio.sleep(self._state.pause_after(error))
 
     async def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with contextlib.suppress(*SOCKET_ERRORS):
-                await connection.close()
+        self._is_open = False
+        await self._feed.close()
 
     async def aclose(self) -> None:
         """End it; the message in hand does not count as finished. Safe to repeat."""

@@ -157,6 +157,11 @@ def purge(
     return Call("DELETE", "/messages", lambda answer: int(answer.json()["data"]["deleted"]), query)
 
 
+def backup() -> Call[None]:
+    """Return the call for a copy of the database, which is to be streamed."""
+    return Call("GET", "/backup", lambda answer: None)
+
+
 def get_topics(
     topic: Topics = None, *, prefix: str | None = None, limit: int | None = None
 ) -> Call[list[str]]:

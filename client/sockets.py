@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
+from dataclasses import dataclass
 from typing import Any
 
 from websockets.exceptions import (
@@ -30,29 +32,47 @@ FIRST_FRAME = "ping"
 SOCKET_ERRORS = (ConnectionClosed, InvalidHandshake, InvalidURI, OSError, TimeoutError, EOFError)
 
 
-def socket_url(base_url: str) -> str:
-    """Return the URL of the WebSocket for the URL of the service."""
-    scheme, _, rest = base_url.partition("://")
-    return f"{'wss' if scheme.lower() == 'https' else 'ws'}://{rest}/ws"
+@dataclass(frozen=True, slots=True)
+class SocketWay:
+    """Where a WebSocket is, and how it is opened."""
+
+    url: str
+    options: dict[str, Any]
+
+    @property
+    def has_key(self) -> bool:
+        """Whether a key goes along, so that nobody waits for a first frame with one."""
+        return bool(self.options["additional_headers"])
 
 
-def options(headers: dict[str, str], heartbeat_s: float) -> dict[str, Any]:
-    """Return how to open a connection: a peer silent for two heartbeats is given up."""
-    agent = headers["User-Agent"]
+def socket_way(
+    url: str, headers: dict[str, str], heartbeat_s: float, trust: ssl.SSLContext | None
+) -> SocketWay:
+    """Return the way to a WebSocket; a peer silent for two heartbeats is given up."""
     sent = {name: value for name, value in headers.items() if name == "Authorization"}
-    return {
+    options: dict[str, Any] = {
         "additional_headers": sent,
-        "user_agent_header": agent,
+        "user_agent_header": headers["User-Agent"],
         "open_timeout": OPEN_S,
         "close_timeout": CLOSE_S,
         "ping_interval": heartbeat_s,
         "ping_timeout": heartbeat_s,
         "max_size": None,  # one commit may bring many large messages in a frame
     }
+    if trust is not None and url.lower().startswith("wss:"):
+        options["ssl"] = trust
+    return SocketWay(url, options)
 
 
-def socket_failure(error: BaseException, url: str) -> MQTTAPIError:
+def socket_url(base_url: str) -> str:
+    """Return the URL of the WebSocket for the URL of the service."""
+    scheme, _, rest = base_url.partition("://")
+    return f"{'wss' if scheme.lower() == 'https' else 'ws'}://{rest}/ws"
+
+
+def socket_failure(error: BaseException, way: SocketWay) -> MQTTAPIError:
     """Return our exception for one of SOCKET_ERRORS."""
+    url = way.url
     if isinstance(error, InvalidStatus):
         response = error.response
         headers = {name.lower(): value for name, value in response.headers.raw_items()}
@@ -62,7 +82,8 @@ def socket_failure(error: BaseException, url: str) -> MQTTAPIError:
     if isinstance(error, ConnectionClosed):
         closed = error.rcvd
         if closed is not None and closed.code == POLICY_VIOLATION:
-            return AuthenticationFailed(closed.reason or "the key is not accepted", status=401)
+            why = closed.reason or "the key is not accepted"
+            return AuthenticationFailed(why if way.has_key else "this needs a key", status=401)
         why = closed.reason if closed is not None and closed.reason else "it broke off"
         return ConnectionFailed(f"the stream from {url} ended: {why}", never_made=False)
     if isinstance(error, TimeoutError):

@@ -1,18 +1,19 @@
 """A stream that never loses the thread, without the network.
 
 Answers for: where to begin and to go on, which message is new, what is finished, and whether and
-when to connect again. Does not: do I/O but for the cursor file; sync_stream.py and
-async_stream.py own the sockets.
+when to connect again. Does not: do I/O but for the cursor file; sync_feeds.py and
+async_feeds.py own the connections.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from client.call import encode_query
 from client.cursor import CursorFile
@@ -22,9 +23,27 @@ from client.retry import RetryPolicy, may_pass
 from client.values import Gap, Message, moment
 
 Gaps = Literal["raise", "yield"]
+Transport = Literal["websocket", "sse"]
 Item = Message | Gap
 _BACK_FROM_NOW = re.compile(r"(\d{1,9})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+class StreamOptions(TypedDict, total=False):
+    """What `stream` takes besides topics and gaps; see there."""
+
+    since: Moment
+    after: str | int | None
+    cursor: str | os.PathLike[str] | None
+    heartbeat: float
+    transport: Transport
+
+
+def use_socket(transport: str) -> bool:
+    """Return whether a transport is the WebSocket; ValueError for what is no transport."""
+    if transport not in ("websocket", "sse"):
+        raise ValueError(f"{transport!r} is no transport; there are 'websocket' and 'sse'")
+    return transport == "websocket"
 
 
 class StreamState:
@@ -37,17 +56,17 @@ class StreamState:
         after: str | int | None = None,
         since: Moment = None,
         gaps: Gaps = "raise",
-        cursor: CursorFile | None = None,
+        cursor: str | os.PathLike[str] | None = None,
         retry: RetryPolicy | None = None,
         batch: bool = True,
     ) -> None:
         self._topics: Sequence[str] = [topics] if isinstance(topics, str) else list(topics or ())
         self._since = since
         self._gaps = gaps
-        self._cursor = cursor
+        self._cursor = CursorFile(cursor) if cursor is not None else None
         self._retry = retry or RetryPolicy()
         self._batch = batch
-        kept = cursor.read() if cursor else None
+        kept = self._cursor.read() if self._cursor is not None else None
         self.position = kept or (None if after is None else str(after))
         """Everything up to here is finished."""
         self._epoch = ""

@@ -17,7 +17,7 @@ from client.call import Call
 from client.errors import MQTTAPIError, error_of
 from client.history_calls import Page
 from client.retry import RetryPolicy
-from client.wire import answer_of, failure_of, time_out
+from client.wire import FAILURES, answer_of, failure_of, time_out
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class Carrier:
                 headers={**self._headers, **call.headers},
                 timeout=time_out(self._timeout_s, call),
             )
-        except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as error:
+        except FAILURES as error:
             raise failure_of(error, self._base_url) from error
 
     def pages(self, call: Call[Page[T]] | None) -> Iterator[T]:
@@ -119,5 +119,5 @@ class Carrier:
                     response.read()
                     raise error_of(answer_of(response))
                 take(response)
-        except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as error:
+        except FAILURES as error:
             raise failure_of(error, self._base_url) from error

@@ -1,23 +1,19 @@
 """The stream of messages for a `for` loop.
 
-Answers for: its socket. Does not: decide where to begin or whether to go on; StreamState does.
+Answers for: connecting again, and its end. Does not: know the network (sync_feeds.py does), nor
+decide where to begin or whether to go on; StreamState does.
 """
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from typing import Any, Generic, Self, TypeVar, cast
 
-from websockets.sync.client import ClientConnection, connect
-
-from client.sockets import FIRST_FRAME, SOCKET_ERRORS, options, socket_failure
+from client.errors import MQTTAPIError
 from client.stream_state import StreamState
+from client.sync_feeds import Feed
 
 T = TypeVar("T")
-# Waiting for a message, Python looks this often whether Ctrl-C was pressed: a signal that comes in
-# the instant before a wait would else be noticed only with the next message.
-WAKE_S = 0.5
 
 
 class MessageStream(Generic[T]):
@@ -27,15 +23,10 @@ class MessageStream(Generic[T]):
     the next one is asked for. Use it from one thread; `close` may come from any.
     """
 
-    def __init__(
-        self, url: str, headers: dict[str, str], state: StreamState, heartbeat_s: float
-    ) -> None:
-        self._url = url
-        self._options = options(headers, heartbeat_s)
-        self._has_key = "Authorization" in headers
+    def __init__(self, feed: Feed, state: StreamState) -> None:
+        self._feed = feed
         self._state = state
-        self._connection: ClientConnection | None = None
-        self._open = contextlib.ExitStack()
+        self._is_open = False
         self._closed = threading.Event()
 
     @property
@@ -64,34 +55,28 @@ class MessageStream(Generic[T]):
         raise StopIteration
 
     def _receive(self) -> None:
-        """Take one frame; after a failure pause, and begin with a new connection."""
+        """Take what comes; after a failure pause, and begin with a new connection."""
         try:
-            if self._connection is None:
-                url = self._url + self._state.target()
-                self._connection = self._open.enter_context(connect(url, **self._options))
-                if self._closed.is_set():
+            if not self._is_open:
+                self._feed.open(self._state.target())
+                self._is_open = True
+                if self._closed.is_set():  # while it was being opened
                     self._disconnect()
                     return
-                if not self._has_key:
-                    self._connection.send(FIRST_FRAME)
-            with contextlib.suppress(TimeoutError):
-                self._state.feed(self._connection.recv(timeout=WAKE_S))
-        except SOCKET_ERRORS as error:
+            for frame in self._feed.receive():
+                self._state.feed(frame)
+        except MQTTAPIError as error:
             self._disconnect()
             if not self._closed.is_set():
-                self._closed.wait(self._state.pause_after(socket_failure(error, self._url)))
+                self._closed.wait(self._state.pause_after(error))
 
     def _disconnect(self) -> None:
-        self._connection = None
-        with contextlib.suppress(*SOCKET_ERRORS):
-            self._open.close()
+        self._is_open = False
+        self._feed.close()
 
     def close(self) -> None:
         """End it; the message in hand does not count as finished. Safe to repeat."""
         self._closed.set()
-        connection = self._connection
-        if connection is not None:
-            connection.close()
         self._disconnect()
         self._state.close()
 

@@ -17,13 +17,13 @@ from typing import Any, Self
 from websockets.asyncio.client import ClientConnection, connect
 
 from client.call import base_headers, check_key, check_url
-from client.cursor import CursorFile
 from client.errors import BY_STATUS, ConnectionFailed, MQTTAPIError, Refused
 from client.history_calls import Moment, Topics
 from client.retry import RetryPolicy
-from client.sockets import SOCKET_ERRORS, options, socket_failure
+from client.sockets import FIRST_FRAME, OPEN_S, SOCKET_ERRORS, socket_failure, socket_way
 from client.stream_state import StreamState
 from client.version import VERSION
+from client.wire import Verify, trust_of
 
 Frame = dict[str, Any]
 Handler = Callable[[Frame], Any]
@@ -51,20 +51,24 @@ class MQTTWebSocketClient:
         cursor: str | os.PathLike[str] | None = None,
         heartbeat: float = 20.0,
         retry: RetryPolicy | None = None,
+        verify: Verify = None,
     ) -> None:
         self.ws_url = check_url(ws_url, "ws", "wss")
         self.message_handler = message_handler
-        self._options = options(base_headers(check_key(api_key), VERSION), heartbeat)
+        headers = base_headers(check_key(api_key), VERSION)
+        self._way = socket_way(self.ws_url, headers, heartbeat, trust_of(verify))
         self._state = StreamState(
             topic,
             after=after,
             since=since,
             gaps="yield",
-            cursor=CursorFile(cursor) if cursor is not None else None,
+            cursor=cursor,
             retry=retry,
             batch=False,
         )
         self.websocket: ClientConnection | None = None
+        self._welcome: str | bytes | None = None
+        self._hides_pong = False
         self._running = False
         self._heartbeat: asyncio.Task[None] | None = None
         self._answers: dict[str, asyncio.Future[Frame]] = {}
@@ -76,13 +80,26 @@ class MQTTWebSocketClient:
         return self._state.position
 
     async def connect(self) -> None:
-        """Connect; ConnectionFailed, or what the service answers, when that cannot be done."""
+        """Connect, and be let in; ConnectionFailed, or what the service says, where that fails."""
         self._running = True
         while self.websocket is None and self._running:
             try:
-                self.websocket = await connect(self.ws_url + self._state.target(), **self._options)
+                await self._open()
             except SOCKET_ERRORS as error:
+                await self._drop()
                 await self._pause(error)
+
+    async def _open(self) -> None:
+        """Open a connection, and keep its first frame for the handler: with it we are let in."""
+        self.websocket = await connect(self.ws_url + self._state.target(), **self._way.options)
+        self._hides_pong = not self._way.has_key
+        if self._hides_pong:
+            await self.websocket.send(FIRST_FRAME)
+        try:
+            self._welcome = await asyncio.wait_for(self.websocket.recv(), OPEN_S)
+        except BaseException:
+            await self._drop()
+            raise
 
     async def listen(self) -> None:
         """Hand every frame to the handler until `disconnect`; connects first where needed."""
@@ -91,14 +108,23 @@ class MQTTWebSocketClient:
             try:
                 await self.connect()
                 if self.websocket is not None:
-                    await self._take(await self.websocket.recv())
+                    await self._take(await self._next())
             except SOCKET_ERRORS as error:
                 await self._drop()
                 if self._running:
                     await self._pause(error)
 
+    async def _next(self) -> str | bytes:
+        """Return the welcome that `connect` has seen already, then what comes."""
+        text, self._welcome = self._welcome, None
+        assert self.websocket is not None
+        return await self.websocket.recv() if text is None else text
+
     async def _take(self, text: str | bytes) -> None:
         frame = self._state.read(text)
+        if self._hides_pong and frame["type"] == "pong":
+            self._hides_pong = False  # of our first frame; the handler did not ask for it
+            return
         items = self._state.admit(frame)
         if frame["type"] == "message" and not items:
             return  # seen before the connection broke
@@ -117,10 +143,10 @@ class MQTTWebSocketClient:
             self._state.finish(item)
 
     async def _pause(self, error: BaseException) -> None:
-        await asyncio.sleep(self._state.pause_after(socket_failure(error, self.ws_url)))
+        await asyncio.sleep(self._state.pause_after(socket_failure(error, self._way)))
 
     async def _drop(self) -> None:
-        connection, self.websocket = self.websocket, None
+        connection, self.websocket, self._welcome = self.websocket, None, None
         for waiting in self._answers.values():
             if not waiting.done():
                 waiting.set_exception(

@@ -1,22 +1,28 @@
 """What the synchronous and the asynchronous client share on the way to httpx2.
 
-Answers for: time-outs, and turning httpx2's failures into ours. Does not: send.
+Answers for: time-outs, whom to trust, and turning httpx2's failures into ours. Does not: send.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import os
+import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx2
 
 from client.call import Answer, Call
-from client.errors import ConnectionFailed, MQTTAPIError
+from client.errors import ConnectionFailed, MQTTAPIError, error_of
 
 CONNECT_S = 5.0
+Verify = ssl.SSLContext | str | os.PathLike[str] | None
 Function = TypeVar("Function", bound=Callable[..., Any])
+# StreamError is an answer that another thread has closed.
+FAILURES = (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, UnicodeError)
 NEVER_MADE = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
@@ -26,6 +32,17 @@ def time_out(seconds: float | None, call: Call[Any] | None = None) -> httpx2.Tim
         return httpx2.Timeout(None, connect=CONNECT_S)
     read_s = seconds + (call.patience_s if call else 0)
     return httpx2.Timeout(read_s, connect=min(CONNECT_S, seconds))
+
+
+def trust_of(verify: Verify) -> ssl.SSLContext | None:
+    """Return whom to trust, None for the system's authorities (and those of SSL_CERT_FILE)."""
+    if verify is None or isinstance(verify, ssl.SSLContext):
+        return verify
+    try:
+        return ssl.create_default_context(cafile=os.fspath(verify))
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        why = error.strerror if isinstance(error, FileNotFoundError) else "it is no PEM file"
+        raise MQTTAPIError(f"the certificates in {verify} cannot be used: {why}") from None
 
 
 def answer_of(response: httpx2.Response) -> Answer:
@@ -45,6 +62,33 @@ def failure_of(error: Exception, url: str) -> MQTTAPIError:
     else:
         sentence = f"the connection to {url} broke off: {_reason(error)}"
     return ConnectionFailed(sentence, never_made=isinstance(error, NEVER_MADE))
+
+
+@dataclass(frozen=True, slots=True)
+class EventWay:
+    """Where Server-Sent Events are, and how they are asked for."""
+
+    url: str
+    headers: dict[str, str]
+    time_out: httpx2.Timeout
+
+    def check(self, response: httpx2.Response) -> None:
+        """Raise the MQTTAPIError that an answer is; one that is no success has been read."""
+        if response.status_code != 200:
+            raise error_of(answer_of(response))
+        if not response.headers.get("content-type", "").startswith("text/event-stream"):
+            raise MQTTAPIError(f"{self.url} sends no events; is this the URL of the service?")
+
+    def ended(self) -> MQTTAPIError:
+        """Return the error that the end of events is: they never end by themselves."""
+        return ConnectionFailed(f"the stream from {self.url} ended", never_made=False)
+
+
+def event_way(base_url: str, headers: dict[str, str], heartbeat_s: float) -> EventWay:
+    """Return the way to the events; a service silent for two heartbeats is given up."""
+    asked = {**headers, "Accept": "text/event-stream", "Cache-Control": "no-store"}
+    silence = httpx2.Timeout(2 * heartbeat_s, connect=CONNECT_S)
+    return EventWay(f"{base_url}/events", asked, silence)
 
 
 def _reason(error: Exception) -> str:

@@ -11,7 +11,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from client.cli import bulk, reading, sending
-from client.cli.session import EXIT_INTERRUPTED
+from client.cli.session import EXIT_INTERRUPTED, with_common_options
 from client.version import VERSION
 
 PROGRAM = "mqtt-api"
@@ -23,17 +23,19 @@ COMPLETE_VARIABLE = "_MQTT_API_COMPLETE"
     epilog="\b\nExample:\n  mqtt-api tail 'factory/#' --since 10m\n  mqtt-api COMMAND --help",
 )
 @click.version_option(VERSION, prog_name=PROGRAM)
-def app() -> None:
+@with_common_options
+def app(**_common: object) -> None:
     """Talk to a GhostMesh MQTT API: publish, read the history, follow what comes in.
 
-    Set MQTT_API_URL and MQTT_API_KEY instead of giving --url and --key each time.
+    The options may stand before the command and behind it; the later one holds. Set MQTT_API_URL
+    and MQTT_API_KEY instead of giving --url and --key each time.
     """
 
 
 @click.command(epilog='\b\nExample:\n  eval "$(mqtt-api completion bash)"')
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print what makes a shell complete commands, options and topics."""
+    """Print what makes a shell complete commands and topics."""
     kind = get_completion_class(shell)
     assert kind is not None
     click.echo(kind(app, {}, PROGRAM, COMPLETE_VARIABLE).source())

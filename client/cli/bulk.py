@@ -105,7 +105,7 @@ def replay(
     no_retain: bool,
     no_properties: bool,
 ) -> int:
-    """Publish an export (NDJSON) again, at its original pace or faster.
+    """Publish an export again, at its original pace or faster.
 
     Published through the same gateway, the messages come into its history once more.
     """

@@ -36,23 +36,29 @@ CONTAINS = click.option("--contains", help="Only texts that contain this.")
     help="Keep the position in this file, and go on there next time.",
 )
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="End after so many messages.")
+@click.option(
+    "--transport",
+    type=click.Choice(["websocket", "sse"]),
+    default="websocket",
+    show_default=True,
+    help="sse gets through where a proxy lets no WebSocket pass.",
+)
 def tail(
     session: Session,
     filters: tuple[str, ...],
-    since: str | None,
-    after: str | None,
-    cursor: Path | None,
     limit: int | None,
+    **begin: Any,
 ) -> None:
-    """Follow messages as they come (of all topics, unless FILTERS say otherwise).
+    """Follow messages as they come.
 
-    It connects again by itself and goes on where it stopped; what is gone meanwhile is said.
+    Of all topics, unless FILTERS say otherwise. It connects again by itself and goes on where it
+    stopped; what is gone meanwhile is said.
     """
     seen = 0
     topics = list(filters) or ["#"]
     with (
         session.client() as client,
-        client.stream(topics, since=since, after=after, cursor=cursor, gaps="yield") as stream,
+        client.stream(topics, gaps="yield", **begin) as stream,
     ):
         for item in stream:
             if isinstance(item, Gap):
@@ -82,7 +88,10 @@ def tail(
 def history(
     session: Session, filters: tuple[str, ...], limit: int, after: str | None, **asked: Any
 ) -> None:
-    """Show the newest messages of a selection, the newest last; with --after the next ones."""
+    """Show messages that were kept.
+
+    The newest ones, the newest last; with --after those that follow it.
+    """
     with session.client() as client:
         query = {"topic": list(filters) or None, "gaps": "ignore", **asked}
         if limit == 0 or after is not None:
@@ -97,7 +106,7 @@ def history(
 @FILTERS
 @click.option("--prefix", help="Only topics that begin with this.")
 def topics(session: Session, filters: tuple[str, ...], prefix: str | None) -> None:
-    """Show the topics that have messages, as a tree with counts and last values."""
+    """Show the topics as a tree, with counts and last values."""
     with session.client() as client:
         session.out.topics(client.topics(list(filters) or None, prefix=prefix))
 
@@ -133,7 +142,7 @@ def stats(session: Session) -> None:
 @command("  mqtt-api health && echo fine")
 @click.option("--ready", is_flag=True, help="Only: connected, and the history can be written.")
 def health(session: Session, ready: bool) -> int:
-    """Tell whether everything works; the exit status is 0 when it does, else 1."""
+    """Tell whether everything works: the exit status is 0, else 1."""
     with session.client() as client:
         state: Any = client.ready() if ready else client.health_check()
     is_good = state["status"] in ("healthy", "ready")

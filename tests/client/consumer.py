@@ -66,7 +66,7 @@ def use_sync(client: MQTTAPIClient) -> None:
     assert_type(client.backup(Path("b")), Path)
     for message in client.stream("a/#", since="all", cursor="c"):
         assert_type(message, Message)
-    for item in client.stream(after="e.1", gaps="yield"):
+    for item in client.stream(after="e.1", gaps="yield", transport="sse", heartbeat=30):
         assert_type(item, Message | Gap)
 
 
@@ -101,13 +101,14 @@ async def use_socket() -> None:
         await client.filter("a", "b")
         assert_type(await client.command("publish", topic="a", payload=1), dict[str, Any])
         await client.listen()
-    await MQTTWebSocketClient(message_handler=awaited).connect()
+    await MQTTWebSocketClient(message_handler=awaited, verify="ca.pem").connect()
 
 
 def use_errors() -> None:
     """Everything that can go wrong."""
     try:
-        with MQTTAPIClient("http://a", 5, api_key="k", retry=RetryPolicy(attempts=1)) as client:
+        once = RetryPolicy(attempts=1)
+        with MQTTAPIClient("http://a", 5, api_key="k", retry=once, verify=Path("ca")) as client:
             use_sync(client)
     except Invalid as error:
         assert_type(error.errors, list[dict[str, str]])

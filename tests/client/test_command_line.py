@@ -305,6 +305,28 @@ def test_each_command_shows_an_example_and_takes_the_common_options(name: str) -
     assert name == "completion" or {"--url", "--key", "--json", "--timeout"} <= options
 
 
+def test_common_options_stand_before_the_command_or_behind_it(
+    service: ServiceProcess, tmp_path: Path
+) -> None:
+    """Each of them; the later one holds, and both hold against the environment."""
+    service.start(API_KEY_REQUIRED="true", API_KEY="right")
+    here, nowhere = ("--url", service.url), ("--url", "http://127.0.0.1:9")
+    key, wrong = ("--key", "right"), ("--key", "wrong")
+    for url, arguments in [
+        ("http://x", (*here, *key, "--json", "--timeout", "9", "stats")),
+        (service.url, (*nowhere, *wrong, "stats", *here, *key)),
+        (service.url, (*wrong, "--ca-file", "", "stats", *key)),
+    ]:
+        assert '"epoch"' in piped(url, *arguments, MQTT_API_KEY="neither")[0]
+    assert "127.0.0.1:9 cannot" in piped(service.url, *here, "health", *nowhere, status=1)[1]
+    missing = ("--ca-file", str(tmp_path / "none.pem"))
+    complaint = piped(service.url, *missing, "health", status=1)[1]
+    assert "none.pem cannot be used: No such file or directory" in complaint
+    before = set(re.findall(r"  (--[a-z-]+)", piped(service.url, "--help")[0]))
+    behind = set(re.findall(r"  (--[a-z-]+)", piped(service.url, "stats", "--help")[0]))
+    assert before - {"--version"} == behind >= {"--url", "--key", "--json", "--timeout"}
+
+
 def test_a_wrong_command_line_is_explained() -> None:
     """Status 2, and how it is used; without a command the help."""
     assert "Usage: mqtt-api publish" in piped("http://x", "publish", status=2)[1]

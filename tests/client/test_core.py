@@ -23,6 +23,7 @@ from client.errors import (
     Unavailable,
     error_of,
 )
+from client.event_lines import EventLines
 from client.export_file import Rows
 from client.history_calls import Page, messages
 from client.retry import RetryPolicy
@@ -190,6 +191,28 @@ def test_behind_a_raised_gap_the_stream_goes_on() -> None:
     assert isinstance(item, Message) and item.id == 9
 
 
+@given(
+    st.lists(st.text(alphabet="a:{\r ")),
+    st.sampled_from(["\n", "\r\n"]),
+    st.integers(1, 9),
+)
+def test_frames_are_cut_out_of_events_however_they_arrive(
+    texts: list[str], end: str, size: int
+) -> None:
+    """Data lines are the frame; ids, names, comments and retry times are passed over."""
+    frames = [text.replace("\r", "") for text in texts]
+    events = [f":{end}{end}retry: 2000{end}{end}"]
+    events += [f"id: e.1{end}event: message{end}data: {one}{end}{end}" for one in frames]
+    content = "".join(events).encode() + b"data: unfinished"
+    lines = EventLines()
+    found = [
+        frame
+        for at in range(0, len(content), size)
+        for frame in lines.feed(content[at : at + size])
+    ]
+    assert found == [frame.encode() for frame in frames]
+
+
 def test_a_cursor_file_is_whole_or_refused(tmp_path: Path) -> None:
     """What is no cursor file is never overwritten; a file from before is taken up."""
     path = tmp_path / "cursor"
@@ -201,5 +224,5 @@ def test_a_cursor_file_is_whole_or_refused(tmp_path: Path) -> None:
     cursor.close()
     path.write_text("my diary")
     with pytest.raises(MQTTAPIError, match="no cursor file"):
-        StreamState("a", cursor=CursorFile(path))
+        StreamState("a", cursor=path)
     assert path.read_text() == "my diary"

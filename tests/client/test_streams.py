@@ -7,9 +7,11 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -31,6 +33,9 @@ from tests.service_process import ROOT, ServiceProcess
 
 QUICK = RetryPolicy(attempts=3, first_wait=0.02, longest_wait=0.2)
 HEARTBEAT_S = 0.5
+SERVICE_WAITS_S = 5  # for a first frame with a key
+Transport = Literal["websocket", "sse"]
+TRANSPORTS: tuple[Transport, ...] = ("websocket", "sse")
 ROUNDS, MESSAGES_A_ROUND = 30, 40
 
 
@@ -75,31 +80,35 @@ def trouble(service: ServiceProcess, network: BadNetwork, topic: str) -> Iterato
     assert not failures, failures
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_sync_stream_over_a_bad_network_yields_each_once_in_order(
-    shared: ServiceProcess,
+    shared: ServiceProcess, transport: Transport
 ) -> None:
     """Cut, half closed, delayed and stalled, the network costs no message and repeats none."""
+    topic = f"bad/sync/{transport}"
     with (
         bad_network(shared.port) as network,
         MQTTAPIClient(network.url, retry=QUICK) as client,
-        client.stream("bad/sync", since="all", heartbeat=HEARTBEAT_S) as stream,
-        trouble(shared, network, "bad/sync") as expected,
+        client.stream(topic, since="all", heartbeat=HEARTBEAT_S, transport=transport) as stream,
+        trouble(shared, network, topic) as expected,
     ):
         seen = [int(next(stream).payload) for _ in expected]
         assert seen == list(expected)
         assert network.accepted > 3
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_an_async_stream_over_a_bad_network_yields_each_once_in_order(
-    shared: ServiceProcess,
+    shared: ServiceProcess, transport: Transport
 ) -> None:
     """The same for `async for`."""
+    topic = f"bad/async/{transport}"
     with bad_network(shared.port) as network:
         async with (
             AsyncMQTTAPIClient(network.url, retry=QUICK) as client,
-            client.stream("bad/async", since="all", heartbeat=HEARTBEAT_S) as stream,
+            client.stream(topic, since="all", heartbeat=HEARTBEAT_S, transport=transport) as stream,
         ):
-            with trouble(shared, network, "bad/async") as expected:
+            with trouble(shared, network, topic) as expected:
                 seen = []
                 async for message in stream:
                     seen.append(int(message.payload))
@@ -136,17 +145,21 @@ async def test_the_websocket_client_over_a_bad_network_handles_each_once_in_orde
         assert network.accepted > 3
 
 
-def test_a_network_that_just_falls_silent_is_noticed(shared: ServiceProcess) -> None:
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_network_that_just_falls_silent_is_noticed(
+    shared: ServiceProcess, transport: Transport
+) -> None:
     """Two heartbeats of silence are a broken connection; nothing that came meanwhile is lost."""
+    topic = f"silent/{transport}"
     with (
         bad_network(shared.port) as network,
         MQTTAPIClient(network.url, retry=QUICK) as client,
-        client.stream("silent", since="all", heartbeat=0.1) as stream,
+        client.stream(topic, since="all", heartbeat=0.1, transport=transport) as stream,
     ):
-        publish_all(shared, "silent", range(1))
+        publish_all(shared, topic, range(1))
         assert next(stream).payload == "0"
         network.stall()
-        publish_all(shared, "silent", range(1, 3))
+        publish_all(shared, topic, range(1, 3))
         threading.Timer(0.6, network.flow).start()
         assert [next(stream).payload, next(stream).payload] == ["1", "2"]
         assert network.accepted > 1
@@ -172,14 +185,15 @@ def test_a_stream_outlives_the_service(service: ServiceProcess) -> None:
         publishing.join()
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_stream_from_now_loses_nothing_to_a_break_before_the_first_message(
-    shared: ServiceProcess,
+    shared: ServiceProcess, transport: Transport
 ) -> None:
     """ "From now" is the moment of the first connection, not of the last one."""
     with (
         bad_network(shared.port) as network,
         MQTTAPIClient(network.url, retry=QUICK) as client,
-        client.stream("now") as stream,
+        client.stream("now", transport=transport) as stream,
     ):
         received: list[Message] = []
         reading = threading.Thread(target=lambda: received.append(next(stream)))
@@ -201,32 +215,42 @@ def pruned(service: ServiceProcess) -> None:
     service.wait_for(lambda: service.get("/stats").json()["oldest_id"] > 100)
 
 
-def test_a_gap_is_raised_or_yielded_as_the_caller_chooses(service: ServiceProcess) -> None:
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_gap_is_raised_or_yielded_as_the_caller_chooses(
+    service: ServiceProcess, transport: Transport
+) -> None:
     """What retention took is never silently left out, and tells where to go on."""
     pruned(service)
     with MQTTAPIClient(service.url) as client:
         oldest_id = client.get_statistics()["oldest_id"]
-        with pytest.raises(LogGap) as raised, client.stream("p", after=5) as stream:
+        with (
+            pytest.raises(LogGap) as raised,
+            client.stream("p", after=5, transport=transport) as stream,
+        ):
             next(stream)
         assert raised.value.gap.reason == "pruned"
         assert (raised.value.gap.after, raised.value.gap.next) == (5, oldest_id)
-        with client.stream("p", after=raised.value.gap.position) as stream:
+        with client.stream("p", after=raised.value.gap.position, transport=transport) as stream:
             assert next(stream).id == oldest_id
-        with client.stream("p", after=5, gaps="yield") as either:
+        with client.stream("p", after=5, gaps="yield", transport=transport) as either:
             first, second = next(either), next(either)
         assert isinstance(first, Gap) and isinstance(second, Message)
         assert second.id == first.next == oldest_id
 
 
-async def test_another_log_is_a_gap_for_the_async_stream_too(service: ServiceProcess) -> None:
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_another_log_is_a_gap_for_the_async_stream_too(
+    service: ServiceProcess, transport: Transport
+) -> None:
     """A position of another log is never taken for one of this log."""
     pruned(service)
     async with AsyncMQTTAPIClient(service.url) as client:
         with pytest.raises(LogGap) as raised:
-            async with client.stream("p", after="zother.7") as stream:
+            async with client.stream("p", after="zother.7", transport=transport) as stream:
                 await anext(stream)
         assert raised.value.gap.reason == "epoch"
-        async with client.stream("p", after="zother.7", gaps="yield") as stream:
+        either = client.stream("p", after="zother.7", gaps="yield", transport=transport)
+        async with either as stream:
             kinds = [type(await anext(stream)) for _ in range(3)]
         assert kinds == [Gap, Message, Message]
 
@@ -333,8 +357,14 @@ async def test_commands_and_heartbeats_of_the_websocket_client(shared: ServicePr
         await client.command("ping")
 
 
+def first_of(url: str, transport: Transport) -> Message:
+    with MQTTAPIClient(url, retry=QUICK) as client:
+        return next(client.stream(transport=transport))
+
+
 ATTEMPTS: dict[str, Callable[[str], object]] = {
-    "stream": lambda url: next(MQTTAPIClient(url, retry=QUICK).stream()),
+    "stream": lambda url: first_of(url, "websocket"),
+    "events": lambda url: first_of(url, "sse"),
     "websocket": lambda url: asyncio.run(
         MQTTWebSocketClient(url.replace("http", "ws") + "/ws", retry=QUICK).listen()
     ),
@@ -345,20 +375,57 @@ ATTEMPTS: dict[str, Callable[[str], object]] = {
 def test_what_cannot_be_reached_or_let_in_is_said_and_not_tried_for_ever(
     service: ServiceProcess, attempt: Callable[[str], object]
 ) -> None:
-    """The first connection is given up after a few attempts; a missing key at once."""
+    """The first connection is given up after a few attempts; a missing key at once: the 5 s that
+    the service waits for a first frame with one are not waited for."""
     with pytest.raises(ConnectionFailed, match="Connection refused"):
         attempt("http://127.0.0.1:9")
     service.start(ready=False, API_KEY_REQUIRED="true", API_KEY="right")
+    begun = time.monotonic()
     with pytest.raises(AuthenticationFailed) as raised:
         attempt(service.url)
-    assert raised.value.status == 401
+    assert raised.value.status == 401 and raised.value.detail.startswith("this needs a key")
+    assert time.monotonic() - begun < SERVICE_WAITS_S
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_stream_is_closed_from_another_thread(
+    shared: ServiceProcess, transport: Transport
+) -> None:
+    """The loop that waits for a message ends, without an error."""
+    readers = shared.get("/health").json()["websocket_connections"]
     with (
-        MQTTAPIClient(service.url, api_key="right") as client,
-        client.stream("#", since="all") as stream,
+        MQTTAPIClient(shared.url) as client,
+        client.stream("closed", transport=transport) as stream,
     ):
-        reading = threading.Thread(target=lambda: list(stream))
+        ended: list[list[Message]] = []
+        reading = threading.Thread(target=lambda: ended.append(list(stream)))
         reading.start()
-        service.wait_for(lambda: service.get("/health").json()["websocket_connections"] == 1)
+        shared.wait_for(
+            lambda: shared.get("/health").json()["websocket_connections"] == readers + 1
+        )
         stream.close()
         reading.join(10)
-        assert not reading.is_alive()
+        assert ended == [[]]
+
+
+async def test_a_wait_for_a_message_can_be_given_up_and_taken_up(shared: ServiceProcess) -> None:
+    """A time-out around the next message costs none, over either transport."""
+    async with AsyncMQTTAPIClient(shared.url, retry=QUICK) as client:
+        for transport in TRANSPORTS:
+            topic = f"given-up/{transport}"
+            async with client.stream(topic, since="all", transport=transport) as stream:
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(anext(stream), 0.2)
+                await client.publish_many(Outgoing(topic, n, qos=1) for n in range(3))
+                assert [(await anext(stream)).payload for _ in range(3)] == ["0", "1", "2"]
+
+
+async def test_connect_says_who_is_not_let_in(service: ServiceProcess) -> None:
+    """Already `connect` raises, without a key and with a wrong one."""
+    service.start(ready=False, API_KEY_REQUIRED="true", API_KEY="right")
+    url = f"ws://127.0.0.1:{service.port}/ws"
+    for key in (None, "wrong"):
+        with pytest.raises(AuthenticationFailed):
+            await MQTTWebSocketClient(url, api_key=key, retry=QUICK).connect()
+    async with MQTTWebSocketClient(url, api_key="right") as client:
+        assert client.websocket is not None
