@@ -43,6 +43,7 @@ class Config:
     mqtt_broker_stats: str
     api_host: str
     api_port: int
+    api_root_path: str
     api_workers: int
     api_reload: bool
     history_db: str

@@ -6,6 +6,7 @@ Answers for: the types in the table of variables. Does not: know any variable by
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 
 from store.topics import InvalidTopic, check_filter, check_publish_name
@@ -120,6 +121,14 @@ def status_topic(given: str) -> str:
         except InvalidTopic as error:
             raise ValueError(f"a topic name, or empty (it {error})") from None
     return given
+
+
+def root_path(given: str) -> str:
+    """Return the path without its last slash; the root itself is the empty text."""
+    path = given.strip().rstrip("/")
+    if path and not re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)+", path):
+        raise ValueError("empty, or a path such as /mqtt")
+    return path
 
 
 def one_worker(given: str) -> int:

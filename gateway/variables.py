@@ -19,6 +19,7 @@ from gateway.variable_types import (
     number,
     one_worker,
     required_text,
+    root_path,
     status_topic,
     subscriptions,
     whole,
@@ -101,6 +102,12 @@ VARIABLES = (
     ),
     Variable("API_HOST", required_text, "0.0.0.0", "Address to listen on."),
     Variable("API_PORT", whole(0, 65_535), "8000", "Port to listen on; 0 takes a free one."),
+    Variable(
+        "API_ROOT_PATH",
+        root_path,
+        "",
+        "Path under which a proxy shows the service, such as /mqtt; empty for none.",
+    ),
     Variable("API_WORKERS", one_worker, "1", "Processes; only 1, since one process owns the log."),
     Variable("API_RELOAD", flag, "false", "Restart when a source file changes; for development."),
     Variable(

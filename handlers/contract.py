@@ -46,11 +46,18 @@ def load_document(name: str = "openapi.json") -> dict[str, Any]:
 class Contract:
     """The compiled document. Immutable; made once at the start."""
 
-    def __init__(self, document: dict[str, Any], version: str) -> None:
+    def __init__(self, document: dict[str, Any], version: str, root_path: str = "") -> None:
         self.document = {**document, "info": {**document["info"], "version": version}}
+        if root_path:
+            self.document["servers"] = [{**document["servers"][0], "url": root_path}]
         streams = load_document("asyncapi.json")
         self.streams = {**streams, "info": {**streams["info"], "version": version}}
         """The AsyncAPI document: the frames of /ws and /events."""
+        if root_path:
+            self.streams["channels"] = {
+                name: {**channel, "address": root_path + channel["address"]}
+                for name, channel in streams["channels"].items()
+            }
         self._formats = jsonschema.FormatChecker(formats=())
         for name, (check, error) in _FORMATS.items():
             self._formats.checks(name, raises=error)(_as_format(check))

@@ -50,13 +50,13 @@ def make_application(
     config: Config, state: ServiceState, hub: Hub, orders: Orders, gate: Gate
 ) -> tornado.web.Application:
     """Build the application. KeyError when a route has no entry or no scope in the contract."""
-    contract = Contract(load_document(), state.version)
+    contract = Contract(load_document(), state.version, config.api_root_path)
     shared = {
         "contract": contract,
         "gate": gate,
         "max_body_bytes": BODY_PER_PAYLOAD * config.max_payload_bytes + BODY_BESIDE_BYTES,
     }
-    table = [*_service_routes(state), *_history_routes(config, state, hub)]
+    table = [*_service_routes(config, state), *_history_routes(config, state, hub)]
     table += [*_order_routes(state, orders), *_stream_routes(config, state, hub, orders)]
     for path, _, _ in table:
         for method in contract.methods(path):
@@ -64,7 +64,11 @@ def make_application(
                 contract.scope(path, method)
     return tornado.web.Application(
         [
-            (_pattern(path), handler, {"path_template": path, **shared, **own})
+            (
+                _pattern(path, config.api_root_path),
+                handler,
+                {"path_template": path, **shared, **own},
+            )
             for path, handler, own in table
         ],
         default_handler_class=NotFound,
@@ -76,9 +80,9 @@ def make_application(
     )
 
 
-def _service_routes(state: ServiceState) -> list[Route]:
+def _service_routes(config: Config, state: ServiceState) -> list[Route]:
     return [
-        ("/", service.Root, {"state": state}),
+        ("/", service.Root, {"state": state, "root_path": config.api_root_path}),
         ("/health", service.Health, {"state": state}),
         ("/health/live", service.Liveness, {"state": state}),
         ("/health/ready", service.Readiness, {"state": state}),
@@ -149,10 +153,17 @@ def _stream_routes(config: Config, state: ServiceState, hub: Hub, orders: Orders
     ]
 
 
-def _pattern(path: str) -> str:
-    """Return the regular expression of a path template; a topic may contain slashes."""
+def _pattern(path: str, root_path: str) -> str:
+    """Return the regular expression of a path template; a topic may contain slashes.
+
+    A proxy that shows us under a path may take it off or pass it on: both are understood.
+    """
     parts = re.split(r"(\{\w+\})", path)
-    return "".join(PARTS.get(part, re.escape(part)) for part in parts)
+    own = "".join(PARTS.get(part, re.escape(part)) for part in parts)
+    if not root_path:
+        return own
+    prefix = re.escape(root_path)
+    return f"(?:(?:{prefix})?/|{prefix})" if path == "/" else f"(?:{prefix})?{own}"
 
 
 def log_request(handler: tornado.web.RequestHandler) -> None:

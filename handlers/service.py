@@ -16,6 +16,7 @@ class Root(Handler):
     """`GET /`."""
 
     state: ServiceState
+    root_path: str
 
     def get(self) -> None:
         """Say who we are; a browser is sent to the documentation."""
@@ -23,7 +24,7 @@ class Root(Handler):
         self.set_header("Vary", "Accept")
         if "text/html" in self.request.headers.get("Accept", ""):
             self.set_status(302)
-            self.set_header("Location", "docs")
+            self.set_header("Location", f"{self.root_path}/docs" if self.root_path else "docs")
             self.finish_with(b"")
             return
         self.reply(
@@ -31,8 +32,8 @@ class Root(Handler):
                 "service": "GhostMesh MQTT API Backend",
                 "version": self.state.version,
                 "status": "running",
-                "docs": "/docs",
-                "health": "/health",
+                "docs": f"{self.root_path}/docs",
+                "health": f"{self.root_path}/health",
             }
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,16 +14,23 @@ import tornado.ioloop
 
 from tests.browser import chromium_path
 from tests.mosquitto import EmbeddedStandIn, Mosquitto, mosquitto_path
+from tests.operations.nginx import nginx_path
 from tests.service_process import ServiceProcess
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run every coroutine test on the loop of its fixture, and name what a lacking tool costs."""
+    tools = {
+        "mosquitto": mosquitto_path(),
+        "chromium": chromium_path(),
+        "nginx": nginx_path(),
+        "systemd": shutil.which("systemd-analyze"),
+    }
     for item in items:
         is_coroutine = isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj)
         if is_coroutine and item.get_closest_marker("gen_test") is None:
             item.add_marker(pytest.mark.gen_test)
-        for tool, path in (("mosquitto", mosquitto_path()), ("chromium", chromium_path())):
+        for tool, path in tools.items():
             if item.get_closest_marker(f"needs_{tool}") and not path:
                 if os.environ.get("CI") == "true":
                     raise pytest.UsageError(f"{tool} is not installed, and CI must run everything")
@@ -34,6 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "needs_mosquitto: needs more than the embedded broker can do"
     )
     config.addinivalue_line("markers", "needs_chromium: looks at a page in a real browser")
+    config.addinivalue_line("markers", "needs_nginx: asks through a real proxy")
+    config.addinivalue_line("markers", "needs_systemd: has systemd look at the unit")
 
 
 @pytest.fixture

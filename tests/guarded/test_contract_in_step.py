@@ -15,6 +15,7 @@ import tornado.web
 import tornado.websocket
 from paho.mqtt.client import Client
 
+from gateway.config import Config
 from handlers.contract import METHODS, load_document
 from handlers.routes import make_application
 from tests.guarded.asking import UPGRADE, EventStream, Launch, ask, events, websocket
@@ -131,8 +132,9 @@ def test_every_body_has_an_example(judge: OpenApiJudge) -> None:
 
 def routes() -> dict[str, type[tornado.web.RequestHandler]]:
     """Return the handler of each path template, as the application is really built."""
-    config = MagicMock(max_payload_bytes=1, ws_max_connections=1, history_db="x.db")
-    application = make_application(config, MagicMock(), MagicMock(), MagicMock(), MagicMock())
+    application = make_application(
+        Config.from_mapping({}), MagicMock(), MagicMock(), MagicMock(), MagicMock()
+    )
     return {
         rule.target_kwargs["path_template"]: rule.target
         for rule in application.wildcard_router.rules
