@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from random import SystemRandom
 from typing import Any, ClassVar
 
 START_S = 10.0
@@ -19,11 +20,19 @@ def mosquitto_path() -> str | None:
 
 
 def free_port() -> int:
-    """Return a port on 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port on 127.0.0.1 that was free a moment ago.
+
+    Below the range that the kernel takes the near ends of connections from, so that it is not
+    somebody's before it is used; by chance, so that tests side by side do not meet.
+    """
+    while True:
+        port = SystemRandom().randrange(15_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_until_listening(port: int, within_s: float = START_S) -> None:
@@ -110,3 +119,8 @@ class EmbeddedStandIn:
         if self._broker is not None:
             self._broker.stop()
             self._broker = None
+
+
+def make_broker(directory: Path) -> Mosquitto | EmbeddedStandIn:
+    """Return mosquitto, or the embedded broker where that cannot be had; not started yet."""
+    return Mosquitto(directory) if mosquitto_path() else EmbeddedStandIn()

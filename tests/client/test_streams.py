@@ -28,7 +28,6 @@ from client import (
     RetryPolicy,
 )
 from tests.client.bad_network import BadNetwork, bad_network
-from tests.client.conftest import KEEPS_ALL
 from tests.service_process import ROOT, ServiceProcess
 
 QUICK = RetryPolicy(attempts=3, first_wait=0.02, longest_wait=0.2)
@@ -165,9 +164,11 @@ def test_a_network_that_just_falls_silent_is_noticed(
         assert network.accepted > 1
 
 
-def test_a_stream_outlives_the_service(service: ServiceProcess) -> None:
+def test_a_stream_outlives_the_service(
+    service: ServiceProcess, shared_settings: dict[str, str]
+) -> None:
     """Killed and started again, the service finds its readers where they were."""
-    service.start(ready=True, **KEEPS_ALL)
+    service.start(ready=True, **shared_settings)
     with (
         MQTTAPIClient(service.url, retry=QUICK) as client,
         client.stream("a", since="all") as stream,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -92,6 +91,8 @@ def run_line(line: str, service: ServiceProcess) -> None:
         assert done.stdout, f"{line}\nbrought nothing"
 
 
+@pytest.mark.needs_curl
+@pytest.mark.needs_sqlite3
 @pytest.mark.parametrize("name", pages_with("sh"))
 def test_every_line_works_as_it_stands(
     name: str, service: ServiceProcess, broker: Any, talking: None
@@ -108,7 +109,6 @@ def test_every_line_works_as_it_stands(
     )
     service.wait_for(lambda: service.get("/health").json()["message_count"] > 3)
     lines = [line for line in shell_lines(ROOT / name) if not line.startswith(SETS_UP)]
-    lines = [line for line in lines if shutil.which(line.split()[0]) or "/" in line.split()[0]]
     if broker.settings:  # the embedded broker knows no response topics
         lines = [line for line in lines if "/request" not in line]
     (machine,) = [one for one in code_blocks(ROOT / "docs/http.md", "python") if RESPONDER in one]
@@ -145,12 +145,11 @@ def test_the_python_programs_show_messages(
     service.terminate()
 
 
+@pytest.mark.needs_sqlite3
 def test_the_lines_for_sqlite3_work_while_it_runs_and_after_it(
     service: ServiceProcess, talking: None
 ) -> None:
     """The README's sqlite3 line prints the same form with and without a running service."""
-    if shutil.which("sqlite3") is None:
-        pytest.skip("sqlite3 is not installed")
     lines = [line for line in shell_lines(ROOT / "README.md") if line.startswith("sqlite3 ")]
     service.start(ready=True)
     service.wait_for(lambda: service.get("/health").json()["message_count"] > 3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,14 +94,14 @@ def test_json_is_json(name: str) -> None:
         json.loads(block)
 
 
+@pytest.mark.needs_node
 @pytest.mark.parametrize("name", pages_with("javascript"))
 def test_javascript_is_javascript(name: str, tmp_path: Path) -> None:
     """Every example has the syntax of a module."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not installed")
     for number, block in enumerate(code_blocks(ROOT / name, "javascript")):
         file = tmp_path / f"{number}.mjs"
         file.write_text(block)
-        done = subprocess.run([node, "--check", file], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["node", "--check", file], capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr

@@ -1,48 +1,11 @@
-"""Fixtures of the whole-service tests."""
+"""Settings of the whole-service tests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.mosquitto import EmbeddedStandIn, Mosquitto, mosquitto_path
-from tests.service_process import ServiceProcess
-
-
-@pytest.fixture
-def service(service: ServiceProcess) -> Iterator[ServiceProcess]:
-    """The service, which must not have logged a traceback when the test is over."""
-    yield service
-    if service.process is not None:
-        assert "Traceback" not in service.log(), service.log()
-
 
 @pytest.fixture(scope="module")
-def shared_broker(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Mosquitto | EmbeddedStandIn]:
-    """One broker for all tests of a module."""
-    started = (
-        Mosquitto(tmp_path_factory.mktemp("broker")) if mosquitto_path() else EmbeddedStandIn()
-    )
-    started.start()
-    yield started
-    started.stop()
-
-
-@pytest.fixture(scope="module")
-def shared(
-    shared_broker: Mosquitto | EmbeddedStandIn, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ServiceProcess]:
-    """One running service for all tests of a module: for those that only ask it something."""
-    process = ServiceProcess(
-        tmp_path_factory.mktemp("service"),
-        MQTT_BROKER_PORT=str(shared_broker.port),
-        MAX_HISTORY_SIZE="100000",
-        **shared_broker.settings,
-    )
-    process.start(ready=True)
-    yield process
-    process.kill()
-    assert "Traceback" not in process.log(), process.log()
+def shared_settings() -> dict[str, str]:
+    """A service as it comes, but for a history that does not end at 1,000 messages."""
+    return {"MAX_HISTORY_SIZE": "100000"}

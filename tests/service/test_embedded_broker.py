@@ -14,8 +14,6 @@ from tests.mqtt_client import mqtt_client
 from tests.service.talking import history, wait_until_subscribed
 from tests.service_process import ROOT, ServiceProcess
 
-pytest.importorskip("iotcore")
-
 # The port that is used when none is given is 1883, which may be anybody's: here it is a free one.
 SCRIPT = """
 import dataclasses, sys

@@ -116,10 +116,9 @@ def test_recovery_is_told(service: ServiceProcess) -> None:
     assert len(history(service)) == 1
 
 
+@pytest.mark.needs_mosquitto
 def test_what_is_acknowledged_is_stored(service: ServiceProcess, broker: Any) -> None:
     """Killed while the history cannot be written, the service has told the broker of nothing."""
-    if not hasattr(broker, "signal"):
-        pytest.skip("needs a broker that keeps sessions")
     settings = {"MQTT_CLEAN_SESSION": "false", "MAX_HISTORY_SIZE": "0"}
     service.start(ready=True, **settings)
     wait_until_subscribed(service)

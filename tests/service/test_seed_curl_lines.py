@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ BY_TOPIC = 'curl "http://localhost:8000/messages?topic=factory/line1/press1/temp
 PAGINATION = 'curl "http://localhost:8000/messages?limit=50&offset=0"'
 STATISTICS = 'curl "http://localhost:8000/stats"'
 HEALTH = "curl http://localhost:8000/health"
+pytestmark = pytest.mark.needs_curl
 
 
 def run_curl(service: ServiceProcess, directory: Path, line: str) -> Any:
@@ -44,8 +44,6 @@ def run_curl(service: ServiceProcess, directory: Path, line: str) -> Any:
 
     What the test wants beside the line (no progress bar, the status) is in curl's own .curlrc.
     """
-    if shutil.which("curl") is None:
-        pytest.skip("curl is not installed")
     assert line.count("localhost:8000") == 1
     (directory / ".curlrc").write_text('silent\nnoproxy = "*"\nwrite-out = "\\n%{http_code}"\n')
     done = subprocess.run(
