@@ -112,6 +112,9 @@ class Events(StreamHandler):
         try:
             await self.flush()
             self._stream = stream = self.detach()
+        except tornado.iostream.StreamClosedError:
+            self.audience.release(self)
+            return  # it hung up in this very moment: nobody is there to be told
         except BaseException:
             self.audience.release(self)
             raise
