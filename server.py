@@ -24,12 +24,14 @@ from gateway.config import Config, ConfigError
 from gateway.holdings import Holdings
 from gateway.hub import Hub
 from gateway.liveness import Liveness
+from gateway.lobby import Lobby
 from gateway.mailbox import Mailbox
 from gateway.metrics import Metrics
 from gateway.orders import Orders
 from gateway.recorder import Recorder
 from gateway.service_state import ServiceState
 from gateway.tls import api_context, broker_context
+from handlers.door import places_for
 from handlers.gate import Gate, GateSettings
 from handlers.hosts import parse_networks
 from handlers.http_server import close_connections, listen, make_http_server
@@ -90,6 +92,7 @@ async def serve(config: Config) -> AsyncIterator[Service]:
         stack.push_async_callback(_cancelled, watch)
         http = make_http_server(
             make_application(config, state, hub, _orders(config, state, hub), gate),
+            state.lobby,
             api_context(config),
             config.max_payload_bytes,
         )
@@ -168,7 +171,8 @@ def _connect_parts(config: Config, database: Database, history: History, hub: Hu
         mailbox=mailbox,
         recorder=recorder,
         history=history,
-        audience=Audience(config.ws_max_connections),
+        audience=Audience(config.ws_max_connections, time.monotonic),
+        lobby=Lobby(places_for(config.ws_max_connections), "connections", time.monotonic),
         liveness=Liveness(
             time.monotonic,
             turned=lambda: broker.last_turn,

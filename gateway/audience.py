@@ -1,13 +1,20 @@
-"""Who hangs on the service: every connected reader, live or behind.
+"""Who hangs on the service: every connected reader, live or behind, and who wants to become one.
 
-Answers for: the cap on readers, and closing them all at the end. Does not: send messages; the
-hub does that for those who are live.
+Answers for: the cap on readers and on those who have not shown their key yet, and closing them
+all at the end. Does not: send messages; the hub does that for those who are live.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
+
+from gateway.lobby import Guest, Lobby
+
+# WebSockets that have not shown their key yet: they have no seat, so that nobody without a key
+# can take those of others. A dashboard waits here for one round trip.
+ANTEROOM_PLACES = 100
 
 
 class Seat(Protocol):
@@ -28,17 +35,32 @@ class Seat(Protocol):
         """Tell it that its key is no longer good, and close it."""
 
 
+class Applicant(Guest, Protocol):
+    """A connection that is to become a reader when it has shown its key."""
+
+    def dismiss(self) -> None:
+        """Tell it that the service stops, and close it."""
+
+
 class Audience:
     """The connected readers, at most `seats` of them. Lives on the event loop."""
 
-    def __init__(self, seats: int) -> None:
+    def __init__(self, seats: int, monotonic: Callable[[], float]) -> None:
         self._seats = seats
         self._seated: set[Seat] = set()
+        self.anteroom = Lobby[Applicant](
+            ANTEROOM_PLACES, "connections without a key yet", monotonic
+        )
 
     @property
     def is_full(self) -> bool:
         """Whether there is no room for one more."""
         return len(self._seated) >= self._seats
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody is here, not even without a seat."""
+        return not self._seated and not self.anteroom.count
 
     @property
     def count(self) -> int:
@@ -67,5 +89,5 @@ class Audience:
 
     def dismiss_all(self) -> None:
         """Close them all: the service stops."""
-        for reader in list(self._seated):
-            reader.dismiss()
+        for one in [*self._seated, *self.anteroom]:
+            one.dismiss()

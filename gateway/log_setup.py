@@ -45,6 +45,7 @@ def set_up_logging(level: str, line_format: str, path: str) -> None:
         root.addHandler(handler)
     root.setLevel(level)
     # Libraries tell of each packet and each statement at DEBUG: only their warnings help.
-    for name in ("paho", "aiosqlite", "asyncio"):
+    # Tornado quotes the header that it could not read, and that may be a key.
+    for name in ("paho", "aiosqlite", "asyncio", "tornado.general"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     logging.getLogger("paho").setLevel(logging.CRITICAL)  # broker.py says it in our words

@@ -70,7 +70,6 @@ class Metrics:
         self.received_total = 0
         self.stored_total = 0
         self.published_total = 0
-        self.connections_total = 0
         self.fell_behind_total = 0
         """Times a live reader fell behind and was fed from the log."""
         self.dropped: Counter[str] = Counter()

@@ -14,6 +14,7 @@ from gateway.audience import Audience
 from gateway.broker.broker import Broker
 from gateway.holdings import Holdings
 from gateway.liveness import Liveness
+from gateway.lobby import Guest, Lobby
 from gateway.mailbox import Mailbox
 from gateway.metrics import Metrics
 from gateway.recorder import Recorder
@@ -32,6 +33,7 @@ class ServiceState:
     recorder: Recorder
     history: History
     audience: Audience
+    lobby: Lobby[Guest]
     liveness: Liveness
     metrics: Metrics
     retention: dict[str, float]

@@ -1,7 +1,7 @@
 """The HTTP server: the sockets it listens on, its limits, and how it ends.
 
 Answers for: listening, sizes and times of a connection, closing readers with 1001. Does not:
-know what is served.
+accept connections (door.py), or know what is served.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import socket
 import ssl
 import time
 
-import tornado.httpserver
 import tornado.netutil
 import tornado.web
 
 from gateway.audience import Audience
+from gateway.lobby import Guest, Lobby
+from handlers.door import Server
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +46,16 @@ def listen(host: str, port: int) -> list[socket.socket]:
 
 
 def make_http_server(
-    application: tornado.web.Application, tls: ssl.SSLContext | None, max_payload_bytes: int
-) -> tornado.httpserver.HTTPServer:
+    application: tornado.web.Application,
+    lobby: Lobby[Guest],
+    tls: ssl.SSLContext | None,
+    max_payload_bytes: int,
+) -> Server:
     """Return a server that is not listening yet."""
-    return tornado.httpserver.HTTPServer(
+    return Server(
         application,
-        ssl_options=tls,
+        lobby=lobby,
+        tls=tls,
         max_header_size=MAX_HEADER_BYTES,
         max_body_size=4 * max_payload_bytes + 4 * MAX_HEADER_BYTES,
         idle_connection_timeout=IDLE_S,
@@ -58,11 +63,11 @@ def make_http_server(
     )
 
 
-async def close_connections(http: tornado.httpserver.HTTPServer, audience: Audience) -> None:
+async def close_connections(http: Server, audience: Audience) -> None:
     """Send the readers away, then close what is left, within twice CLOSE_S."""
     audience.dismiss_all()
     deadline = time.monotonic() + CLOSE_S
-    while audience.count and time.monotonic() < deadline:
+    while not audience.is_empty and time.monotonic() < deadline:
         await asyncio.sleep(0.01)
     try:
         async with asyncio.timeout(CLOSE_S):

@@ -26,12 +26,16 @@ class ServiceCollector(Collector):
 
     def collect(self) -> Iterator[Any]:
         """Yield every family."""
-        metrics = self._state.metrics
+        metrics, lobby = self._state.metrics, self._state.lobby
+        anteroom = self._state.audience.anteroom
         for name, sentence, value in (
             ("received", "Messages received from the broker", metrics.received_total),
             ("stored", "Messages stored in the history", metrics.stored_total),
             ("published", "Messages published over the API", metrics.published_total),
             ("readers_fell_behind", "Times a live reader fell behind", metrics.fell_behind_total),
+            ("connections_displaced", "Closed for others when full", lobby.displaced_total),
+            ("connections_refused", "Refused when full", lobby.refused_total),
+            ("anteroom_displaced", "Closed before they showed a key", anteroom.displaced_total),
         ):
             yield CounterMetricFamily(f"mqtt_api_{name}", sentence, value)
         dropped = CounterMetricFamily(
@@ -56,6 +60,9 @@ class ServiceCollector(Collector):
             ("history_writable", "1 while the history can be written", not state.recorder.trouble),
             ("queue_messages", "Messages received and not stored yet", state.mailbox.depth),
             ("history_messages", "Messages in the history", state.history.totals().message_count),
+            ("connections", "Open connections", state.lobby.count),
+            ("connections_max", "Connections that may be open", state.lobby.places),
+            ("anteroom", "WebSockets without a key yet", state.audience.anteroom.count),
             ("readers", "Connected readers", state.audience.count),
             ("readers_behind", "Readers fed from the history", state.audience.behind),
             ("database_bytes", "Size of the database file", sizes["database_bytes"]),

@@ -54,9 +54,7 @@ class Page(Handler):
 
 
 class Asset(Handler):
-    """`GET /assets/{file}`."""
-
-    is_limited = False
+    """`GET /assets/{file}`. Limited like all that is not a probe: a file of a megabyte is work."""
 
     def get(self, name: str) -> None:
         """Answer with one file of a page."""

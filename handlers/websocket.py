@@ -19,6 +19,7 @@ from handlers.stream import StreamHandler, StreamTransport
 
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
+TRY_AGAIN_LATER = 1013
 # Commands of one connection that may wait for the broker at once; beyond it they wait unread.
 MAX_PENDING_COMMANDS = 100
 AUTH_WITHIN_S = 5.0
@@ -63,13 +64,28 @@ class LiveSocket(StreamHandler, tornado.websocket.WebSocketHandler):
         """Take a place; begin at once, or when the first frame has brought a key."""
         assert isinstance(self.ws_connection, tornado.websocket.WebSocketProtocol)
         assert self.ws_connection.stream is not None
-        self.audience.seat(self)
         self._running: set[asyncio.Task[None]] = set()
         if self.caller.may("read"):
+            self.audience.seat(self)
             await self._begin()
+        elif not self.audience.anteroom.enter(self):
+            self.turn_away()
         else:
             loop = asyncio.get_running_loop()
             self._awaited_key = loop.call_later(AUTH_WITHIN_S, self.expel)
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether it is served and does not read; without a key nobody is served."""
+        return False
+
+    def turn_away(self) -> None:
+        """Too many others have not shown a key yet: close, and wait for no answer."""
+        self._hear_no_more()
+        stream = self.ws_connection.stream if self.ws_connection is not None else None
+        self.close(TRY_AGAIN_LATER, "too many connections wait to show a key")
+        if stream is not None:
+            stream.close()
 
     async def _begin(self) -> None:
         """Welcome the reader, and begin where it asks to."""
@@ -110,6 +126,11 @@ class LiveSocket(StreamHandler, tornado.websocket.WebSocketHandler):
         except Problem as problem:
             self.close(POLICY_VIOLATION, problem.detail)
             return
+        if self.audience.is_full:
+            self.close(TRY_AGAIN_LATER, "all places for readers are taken (WS_MAX_CONNECTIONS)")
+            return
+        self.audience.anteroom.leave(self)
+        self.audience.seat(self)
         await self._begin()
 
     async def _answer(self, commands: Commands, message: str | bytes) -> None:
@@ -142,6 +163,7 @@ class LiveSocket(StreamHandler, tornado.websocket.WebSocketHandler):
     def on_close(self) -> None:
         """Forget the reader. Commands that are with the broker run to their end."""
         self.audience.release(self)
+        self.audience.anteroom.leave(self)
         if self._awaited_key is not None:
             self._awaited_key.cancel()
         self.end_reader()

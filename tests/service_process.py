@@ -36,6 +36,8 @@ class ServiceProcess:
     """`python server.py` on a free port of 127.0.0.1, with its history in `directory`."""
 
     script = "server.py"
+    before: tuple[str, ...] = ()
+    """What the command begins with, before Python."""
 
     def __init__(self, directory: Path, *arguments: str, **variables: str) -> None:
         self.directory = directory
@@ -59,7 +61,7 @@ class ServiceProcess:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         with (self.directory / "service.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-W", "error", self.script, *self._arguments],
+                [*self.before, sys.executable, "-W", "error", self.script, *self._arguments],
                 cwd=ROOT,
                 env={**kept, **self._variables},
                 stdout=log,

@@ -69,9 +69,11 @@ class Launch:
         *,
         headers: Mapping[str, str] | None = None,
         directory: Path | None = None,
+        open_files: int = 0,
         **given: str,
     ) -> ServiceProcess:
-        """Start one and wait until its subscription holds; `headers` show a key that may."""
+        """Start one and wait until its subscription holds; `headers` show a key that may, and
+        `open_files` is how many the system lets it open."""
         service = ServiceProcess(
             directory or self.new_directory(),
             **{
@@ -82,6 +84,8 @@ class Launch:
                 **given,
             },
         )
+        if open_files:
+            service.before = ("sh", "-c", f'ulimit -n {open_files}; exec "$@"', "sh")
         self.services.append(service)
         service.start()
         wait_until_subscribed(service, dict(headers or {}))
