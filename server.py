@@ -69,7 +69,8 @@ def now_us() -> int:
 async def serve(config: Config) -> AsyncIterator[Service]:
     """Run the service; leaving the context is the orderly stop.
 
-    Raises ConfigError, DatabaseRefused, DatabaseHeld or PortHeld when it cannot start.
+    Raises ConfigError, DatabaseRefused, DatabaseUnready, HistoryUnavailable or PortHeld when it
+    cannot start.
     """
     async with AsyncExitStack() as stack:
         check(config)
@@ -113,6 +114,7 @@ async def _open_history(config: Config, stack: AsyncExitStack) -> tuple[Database
         full_sync=config.history_synchronous == "full",
         query_timeout_s=config.query_timeout,
         now_us=now_us(),
+        cap_bytes=config.max_history_bytes,
     )
     stack.push_async_callback(database.close)
     history = await History.open(
@@ -130,6 +132,7 @@ def _connect_parts(config: Config, database: Database, history: History, hub: Hu
     metrics = Metrics(time.monotonic)
     mailbox = Mailbox(asyncio.get_running_loop())
     arrivals = Arrivals(mailbox, metrics, now_us)
+    audience = Audience(config.ws_max_connections, time.monotonic)
 
     def tell_status() -> None:
         hub.tell(
@@ -162,6 +165,7 @@ def _connect_parts(config: Config, database: Database, history: History, hub: Hu
         monotonic=time.monotonic,
         gather_s=config.history_commit_interval_ms / 1000,
         on_change=tell_status,
+        on_new_log=audience.dismiss_all,  # who comes back is told that it is another log
     )
     return ServiceState(
         version=VERSION,
@@ -171,7 +175,7 @@ def _connect_parts(config: Config, database: Database, history: History, hub: Hu
         mailbox=mailbox,
         recorder=recorder,
         history=history,
-        audience=Audience(config.ws_max_connections, time.monotonic),
+        audience=audience,
         lobby=Lobby(places_for(config.ws_max_connections), "connections", time.monotonic),
         liveness=Liveness(
             time.monotonic,

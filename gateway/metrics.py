@@ -73,6 +73,8 @@ class Metrics:
         self.fell_behind_total = 0
         """Times a live reader fell behind and was fed from the log."""
         self.dropped: Counter[str] = Counter()
+        self.write_failures: Counter[str] = Counter()
+        """Attempts to store that failed, by cause: full, locked, io, damaged, readonly, other."""
         self.failures: Counter[str] = Counter()
         """Exceptions that were caught at a boundary, by where."""
         self.rate = Rate(monotonic)

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from gateway.hub import Encoder, Hub
 from gateway.metrics import Metrics
-from store.errors import QueryTimeout
+from store.errors import HistoryUnavailable, QueryTimeout
 from store.history import History
 from store.selection import Position, Selection
 from store.topics import TopicFilter
@@ -144,7 +144,7 @@ class Reader:
                     continue
                 try:
                     await self._feed_page(newest_id)
-                except QueryTimeout:
+                except (QueryTimeout, HistoryUnavailable):
                     await asyncio.sleep(RETRY_S)
             # One tick: nothing can be published between the check above and this.
             self._feeding = None

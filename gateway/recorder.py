@@ -1,7 +1,7 @@
 """The one consumer of the mailbox: take, append, acknowledge, hand to the hub.
 
-Answers for: the order of those four, going on while the database cannot be written, and
-pruning. Does not: know the broker, SQL or sockets.
+Answers for: the order of those four, and going on while the database cannot be written. Does not:
+know the broker, SQL or sockets.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gateway.clock_trust import ClockTrust
 from gateway.hub import Hub
 from gateway.mailbox import Connected, Delivery, Item, Mailbox
 from gateway.metrics import Metrics
 from gateway.redelivery import RedeliveryWindow
-from store.errors import HistoryUnavailable
+from gateway.upkeep import Upkeep
+from store.errors import HistoryDamaged, HistoryUnavailable
 from store.history import History
 from store.message import Message
 
@@ -27,13 +27,11 @@ log = logging.getLogger(__name__)
 MAX_BATCH = 2_000
 # How often a database that cannot be written is tried again: recovery is to be seen within 5 s.
 RETRY_S = 1.0
-PRUNE_INTERVAL_S = 30.0
-PASS_FRACTION = 10
-MIN_PASS_ROWS = 100
-
-
-def _is_expected(error: Exception) -> bool:
-    return isinstance(error, HistoryUnavailable)
+# A write-ahead log that cannot be cut back, since somebody reads for long, grows by each commit:
+# above the first size commits are gathered for longer, up to RELIEF_S at the second.
+RELIEF_FROM_BYTES = 8 * 1024 * 1024
+RELIEF_FULL_BYTES = 32 * 1024 * 1024
+RELIEF_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +60,37 @@ class Recorder:
         monotonic: Callable[[], float],
         gather_s: float = 0,
         on_change: Callable[[], None] = lambda: None,
+        on_new_log: Callable[[], None] = lambda: None,
     ) -> None:
         self._mailbox = mailbox
         self._history = history
         self._metrics = metrics
         self._acknowledge = acknowledge
         self._hub = hub
-        self._now_us = now_us
         self._gather_s = gather_s
         self._on_change = on_change
         self._window = RedeliveryWindow()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._clock = ClockTrust(now_us, monotonic)
+        self._consuming: asyncio.Task[None] | None = None
+        self._upkeep = Upkeep(
+            history, metrics, now_us=now_us, monotonic=monotonic, on_new_log=on_new_log
+        )
         self.trouble: str | None = None
-        self.last_prune_us: int | None = None
+
+    @property
+    def last_prune_us(self) -> int | None:
+        """When retention last removed something, or None."""
+        return self._upkeep.last_prune_us
 
     async def start(self) -> None:
-        """Begin to consume, and to prune now and then."""
-        self._window.restore(await self._history.window())
-        self._tasks = [asyncio.create_task(self._consume()), asyncio.create_task(self._prune())]
+        """Begin to consume, and to look after the history."""
+        try:
+            window = await self._history.window()
+        except HistoryDamaged:
+            await self._upkeep.begin_afresh()
+            window = []
+        self._window.restore(window)
+        await self._upkeep.start()
+        self._consuming = asyncio.create_task(self._consume())
 
     async def stop(self, within_s: float) -> None:
         """Store what waits, for `within_s` seconds at most, then end."""
@@ -89,15 +99,17 @@ class Recorder:
             await asyncio.sleep(0.01)
         if self._mailbox.depth:
             log.warning("stopping with %d messages not stored", self._mailbox.depth)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._upkeep.stop()
+        if self._consuming is not None:
+            self._consuming.cancel()
+            await asyncio.gather(self._consuming, return_exceptions=True)
 
     async def _consume(self) -> None:
         while True:
             items = await self._mailbox.take(MAX_BATCH)
-            if self._gather_s:
-                await asyncio.sleep(self._gather_s)
+            gather_s = max(self._gather_s, self._relief_s())
+            if gather_s and len(items) < MAX_BATCH:
+                await asyncio.sleep(gather_s)
                 if not self._mailbox.is_empty:
                     items += await self._mailbox.take(MAX_BATCH)
             batch = self._sorted(items)
@@ -107,11 +119,16 @@ class Recorder:
             else:
                 self._hub.publish(stored)  # in the same tick as the acknowledgement
 
+    def _relief_s(self) -> float:
+        over = self._history.wal_bytes - RELIEF_FROM_BYTES
+        return RELIEF_S * min(1.0, max(0.0, over / (RELIEF_FULL_BYTES - RELIEF_FROM_BYTES)))
+
     async def _store(self, batch: _Batch) -> list[Message] | None:
         """Append and acknowledge; return what was stored, or None when that failed."""
         try:
-            stored = await self._history.append(batch.messages, self._window.change())
+            stored = await self._append(batch)
         except HistoryUnavailable as error:
+            self._metrics.write_failures[error.cause] += 1
             self._set_trouble(str(error))
             return None
         except Exception as error:  # the task must live: it is tried again, and /health says so
@@ -126,6 +143,14 @@ class Recorder:
         self._metrics.rate.add(len(stored))
         self._metrics.topic_rates.add(message.topic for message in stored)
         return stored
+
+    async def _append(self, batch: _Batch) -> list[Message]:
+        try:
+            return await self._history.append(batch.messages, self._window.change())
+        except HistoryDamaged:
+            self._metrics.write_failures["damaged"] += 1
+            await self._upkeep.begin_afresh()
+        return await self._history.append(batch.messages, self._window.change())
 
     async def _endure(self, first: _Batch) -> None:
         """While nothing can be stored: show each message once, without an id, and keep it.
@@ -161,29 +186,6 @@ class Recorder:
             else:
                 batch.messages.append(item.message)
         return batch
-
-    async def _prune(self) -> None:
-        while True:
-            try:
-                await self._prune_pass()
-            except Exception as error:  # the task must live; the next pass tries again
-                self._metrics.failures["prune"] += 1
-                log.warning("pruning failed: %s", error, exc_info=not _is_expected(error))
-            await asyncio.sleep(PRUNE_INTERVAL_S)
-
-    async def _prune_pass(self) -> None:
-        """Remove what is too old or too much, in steps; of what is only old at most a tenth, so
-        that a clock gone wrong cannot empty the log before somebody notices."""
-        by_age = self._clock.is_believable()
-        most = max(MIN_PASS_ROWS, self._history.totals().message_count // PASS_FRACTION)
-        pruned = 0
-        while pruned < most:
-            rows = await self._history.prune(self._now_us() if by_age else None, most - pruned)
-            if not rows:
-                break
-            pruned += rows
-            self.last_prune_us = self._now_us()
-            await asyncio.sleep(0)  # appends go between two steps
 
     def _set_trouble(self, trouble: str | None) -> None:
         if (trouble is None) != (self.trouble is None):

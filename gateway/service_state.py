@@ -67,4 +67,11 @@ class ServiceState:
         ]
         damaged = self.history.quarantined
         moved = [f"the database was damaged and moved to {Path(damaged).name}"] if damaged else []
-        return [*self.unready(), *self.liveness.stalled(), *refused, *moved]
+        short = ["the disk of the history has hardly any room left"]
+        return [
+            *self.unready(),
+            *self.liveness.stalled(),
+            *refused,
+            *moved,
+            *(short if self.history.is_short_of_room else []),
+        ]

@@ -38,18 +38,20 @@ class ServiceCollector(Collector):
             ("anteroom_displaced", "Closed before they showed a key", anteroom.displaced_total),
         ):
             yield CounterMetricFamily(f"mqtt_api_{name}", sentence, value)
-        dropped = CounterMetricFamily(
-            "mqtt_api_dropped", "Deliveries that were not stored, by cause", labels=["cause"]
-        )
-        for cause, count in sorted(metrics.dropped.items()):
-            dropped.add_metric([cause], count)
-        yield dropped
-        failures = CounterMetricFamily(
-            "mqtt_api_failures", "Exceptions caught at a boundary, by place", labels=["place"]
-        )
-        for place, count in sorted(metrics.failures.items()):
-            failures.add_metric([place], count)
-        yield failures
+        for name, sentence, label, counts in (
+            ("dropped", "Deliveries that were not stored, by cause", "cause", metrics.dropped),
+            (
+                "write_failures",
+                "Attempts to store that failed, by cause",
+                "cause",
+                metrics.write_failures,
+            ),
+            ("failures", "Exceptions caught at a boundary, by place", "place", metrics.failures),
+        ):
+            family = CounterMetricFamily(f"mqtt_api_{name}", sentence, labels=[label])
+            for kind, count in sorted(counts.items()):
+                family.add_metric([kind], count)
+            yield family
         yield from self._gauges()
 
     def _gauges(self) -> Iterator[GaugeMetricFamily]:

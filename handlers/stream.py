@@ -20,7 +20,7 @@ from handlers.base import Handler
 from handlers.conflation import Conflation
 from handlers.parsing import parse_moment, parse_query
 from handlers.problems import Problem
-from store.errors import QueryTimeout
+from store.errors import HistoryUnavailable, QueryTimeout
 from store.history import History
 from store.message import iso_time
 from store.selection import Position, parse_position
@@ -185,7 +185,7 @@ class StreamHandler(Handler):
         while True:
             try:
                 return await self.history.position_before(since_us)
-            except QueryTimeout:
+            except (QueryTimeout, HistoryUnavailable):
                 await asyncio.sleep(RETRY_S)
 
     @property

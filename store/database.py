@@ -1,57 +1,39 @@
-"""The SQLite file: opening it, its schema, one writer and a few read-only readers.
+"""The SQLite file: opening it, one writer and a few read-only readers, and what threatens it.
 
-Answers for: the lock that keeps a second process away, pragmas, migrations, and running a
-function on a database thread in one hop. Does not: know what the tables mean.
+Answers for: running a function on a database thread in one hop, the lock that keeps a second
+process away, room on a full disk, and a damaged file. Does not: know what the tables mean.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import functools
 import logging
-import os
-import re
 import sqlite3
 import time
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote
 
 import aiosqlite
 
-from store.errors import DatabaseHeld, DatabaseRefused, HistoryUnavailable, QueryTimeout
-from store.message import iso_time
+from store import connections, quarantine, schema
+from store.ballast import Ballast
+from store.connections import connect, run
+from store.errors import HistoryDamaged, HistoryUnavailable, QueryTimeout
+from store.failures import cause_of, could_not_open, is_damage, unavailable
+from store.lock_file import LockFile
 
 log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# A stranger with sqlite3 may hold the write lock for a moment; longer is reported and retried.
-BUSY_TIMEOUT_MS = 2_000
 # Read-only connections. SQLite releases the GIL while it works, so a few run beside the writer.
 READERS = 3
-# SQLite asks "go on?" each so many virtual-machine steps: well under a millisecond.
-PROGRESS_STEPS = 2_000
-# Room for one note in the lock file.
-NOTE_BYTES = 64
-# After a checkpoint the WAL file is cut back to this; a long reader may let it grow meanwhile.
-WAL_SIZE_LIMIT_BYTES = 8 * 1024 * 1024
-# Page cache of the writer: the hot pages of the topic table and its index.
-WRITER_CACHE_KIB = 16_384
-
-
-def migrations() -> list[tuple[int, str]]:
-    """Return (version, SQL) of every schema version, oldest first."""
-    found = []
-    for entry in resources.files("migrations").iterdir():
-        number = re.match(r"(\d{4})_\w+\.sql$", entry.name)
-        if number:
-            found.append((int(number.group(1)), entry.read_text(encoding="utf-8")))
-    return sorted(found)
+# A log that grew beyond this, since somebody read for long, is cut back by `tidy`.
+WAL_TOO_LARGE_BYTES = 7 * 1024 * 1024
 
 
 class Database:
@@ -59,23 +41,33 @@ class Database:
 
     `write` runs functions one after the other on the single writing connection; `read` runs
     them on read-only connections with a time budget. Both take a plain function whose first
-    argument is the sqlite3 connection and make one hop to the database thread and back.
+    argument is the sqlite3 connection and make one hop to the database thread and back. Errors of
+    SQLite come out as HistoryUnavailable, those of the file's content as HistoryDamaged.
     """
 
-    def __init__(self, path: Path, query_timeout_s: float) -> None:
+    def __init__(self, path: Path, query_timeout_s: float, full_sync: bool, cap_bytes: int) -> None:
         self.path = path
         self._query_timeout_s = query_timeout_s
-        self.noted = ""
-        """What the process before noted, to be dealt with by whoever opened the database."""
+        self._full_sync = full_sync
+        self._cap_bytes = cap_bytes
+        self._wal_path = Path(f"{path}-wal")
         self.quarantined = ""
-        """Where a damaged file was moved at the start, or the empty text."""
-        self._lock_file: int | None = None
+        """Where a damaged file was moved since the start, or the empty text."""
+        self.damage = ""
+        """What is wrong with the present file, in a sentence, once somebody has run into it."""
+        self._is_aside = False
+        self._lock: LockFile | None = None
+        self._ballast = Ballast(Path(f"{path}.ballast"))
+        self.is_short = False
+        """Whether the disk is so full that the ballast was given back, or could not be taken."""
+        self._turn = asyncio.Lock()
+        self.writing_since: float | None = None
+        """When the writer began what it is at (monotonic s), or None while it has nothing to do."""
+        self._inodes: dict[Path, int] = {}
+        self._saved = quarantine.Salvage()
         self._writer: aiosqlite.Connection | None = None
         self._readers: list[aiosqlite.Connection] = []
         self._idle: asyncio.LifoQueue[aiosqlite.Connection] = asyncio.LifoQueue()
-        self._writes = 0  # begun and not over
-        self.writing_since: float | None = None
-        """When the writer began what it is at (monotonic s), or None while it has nothing to do."""
 
     @classmethod
     async def open(
@@ -85,29 +77,28 @@ class Database:
         full_sync: bool = False,
         query_timeout_s: float = 1.0,
         now_us: int = 0,
+        cap_bytes: int = 0,
     ) -> Database:
         """Open or create the file, bring its schema up to date, and hold its lock.
 
         Raises DatabaseHeld when another process has it, DatabaseRefused when it is from a newer
-        version or cannot be written; in both cases nothing was touched.
+        version or cannot be written, and in both cases nothing was touched; DatabaseUnready when
+        the disk is full or fails.
         """
-        self = cls(path, query_timeout_s)
+        self = cls(path, query_timeout_s, full_sync, cap_bytes)
         try:
-            self._take_lock()
+            self._lock = LockFile.take(path)
             try:
-                await self._open_writer(full_sync)
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError as error:  # damaged: keep it aside, begin afresh
-                await self._quarantine(str(error), now_us)
-                await self._open_writer(full_sync)
-            for _ in range(READERS):
-                uri = f"file:{quote(str(path))}?mode=ro"
-                reader = await _connect(uri)
-                self._readers.append(reader)
-                await _run(reader, _prepare_reader)
-                self._idle.put_nowait(reader)
-        except sqlite3.OperationalError as error:
+                await self._open_connections()
+            except (sqlite3.Error, HistoryDamaged) as error:
+                if isinstance(error, HistoryDamaged) or is_damage(error):
+                    await self._quarantine(str(error), now_us)
+                elif cause_of(error) != "full" or not self._ballast.give_back():
+                    raise
+                await self._close_connections()
+                await self._open_connections()
+            self.is_short = not self._ballast.take()
+        except sqlite3.Error as error:
             await self.close()
             raise could_not_open(path, error) from error
         except BaseException:
@@ -115,54 +106,17 @@ class Database:
             raise
         return self
 
-    async def _open_writer(self, full_sync: bool) -> None:
-        self._writer = await _connect(self.path)
-        await self.write(_prepare_writer, full_sync)
-
-    async def _quarantine(self, why: str, now_us: int) -> None:
-        """Move a damaged file aside, with its log: nobody may lose what could be rescued."""
-        if self._writer is not None:
-            await self._writer.close()
-            self._writer = None
-        moment = iso_time(now_us)[:19].replace(":", "").replace("-", "")
-        aside, number = Path(f"{self.path}.damaged-{moment}Z"), 1
-        while aside.exists():
-            number += 1
-            aside = Path(f"{self.path}.damaged-{moment}Z-{number}")
-        for suffix in ("", "-wal", "-shm"):
-            part = Path(f"{self.path}{suffix}")
-            if part.exists():
-                part.rename(f"{aside}{suffix}")
-        self.quarantined = str(aside)
-        log.error("the database %s is damaged (%s); it was moved to %s", self.path, why, aside)
+    @property
+    def noted(self) -> str:
+        """What the process before noted, to be dealt with by whoever opened the database."""
+        return self._lock.noted if self._lock else ""
 
     def note(self, text: str) -> None:
-        """Write one short line where it needs no room on the disk: into the lock file.
+        """Write one short line where it needs no room on the disk."""
+        if self._lock is not None:
+            self._lock.note(text)
 
-        For what must be known after a crash while the database cannot be written.
-        """
-        if self._lock_file is not None:
-            try:
-                os.pwrite(self._lock_file, text.encode("ascii").ljust(NOTE_BYTES), 0)
-            except OSError as error:
-                log.warning("a note for the next start could not be written: %s", error)
-
-    def _take_lock(self) -> None:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock_file = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise DatabaseRefused(
-                f"the directory of the database {self.path} cannot be written: {error.strerror}"
-            ) from error
-        try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise DatabaseHeld(f"another process has the database {self.path} open") from None
-        noted = os.pread(self._lock_file, NOTE_BYTES, 0)
-        self.noted = noted.decode("ascii", "replace").strip()
-        if len(noted) < NOTE_BYTES:
-            self.note(self.noted)  # take the room now: later the disk may be full
+    # -- asking and changing ----------------------------------------------------------------------
 
     async def write(
         self,
@@ -171,16 +125,25 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Run `function(connection, ...)` on the writing connection, in one hop."""
-        assert self._writer is not None
-        if not self._writes:
+        """Run `function(connection, ...)` on the writing connection, in one hop.
+
+        On a full disk once more, with the ballast's room: the function must bear that.
+        """
+        async with self._turn:
+            if self._writer is None:
+                raise HistoryUnavailable("the database is not open")
             self.writing_since = time.monotonic()
-        self._writes += 1
-        try:
-            return await _run(self._writer, function, *args, **kwargs)
-        finally:
-            self._writes -= 1
-            self.writing_since = time.monotonic() if self._writes else None
+            try:
+                try:
+                    return await run(self._writer, function, *args, **kwargs)
+                except sqlite3.Error as error:
+                    if not await self._made_room(error):
+                        raise
+                return await run(self._writer, function, *args, **kwargs)
+            except sqlite3.Error as error:
+                raise self._explained(error, "the history cannot be written") from error
+            finally:
+                self.writing_since = None
 
     async def read(
         self,
@@ -198,21 +161,19 @@ class Database:
         except TimeoutError:
             raise QueryTimeout("all readers of the history are busy") from None
         work = asyncio.ensure_future(
-            _run(
+            run(
                 reader,
-                _read_within,
+                connections.read_within,
                 self._query_timeout_s,
                 lambda connection: function(connection, *args, **kwargs),
             )
         )
         # A cancelled caller does not stop the SQL: the connection is free when the work is done.
         work.add_done_callback(functools.partial(self._give_back, reader))
-        return await asyncio.shield(work)
-
-    def _give_back(self, reader: aiosqlite.Connection, work: asyncio.Future[object]) -> None:
-        self._idle.put_nowait(reader)
-        if not work.cancelled():
-            work.exception()  # seen by the caller, or by nobody when the caller was cancelled
+        try:
+            return await asyncio.shield(work)
+        except sqlite3.Error as error:
+            raise self._explained(error, "the history cannot be read") from error
 
     async def backup(self, path: Path, mark: Callable[[sqlite3.Connection], None]) -> None:
         """Copy the database to a new file, consistently, on a connection of its own.
@@ -220,149 +181,148 @@ class Database:
         `mark` is called with the copy, to change in it what must not be there twice.
         One step: a copy in several would begin anew at each commit. Writers go on meanwhile.
         """
-        uri = f"file:{quote(str(self.path))}?mode=ro"
-        source = await _connect(uri)
+        source = await connect(self._reading_uri)
         try:
-            await _run(source, _copy, path, mark)
+            await run(source, connections.copy, path, mark)
         except sqlite3.Error as error:
-            raise HistoryUnavailable(f"the copy could not be written: {error}") from error
+            raise self._explained(error, "the copy could not be written") from error
         finally:
             await source.close()
 
     def sizes(self) -> tuple[int, int]:
         """Return the bytes of the database file and of its write-ahead log."""
-        return _size(self.path), _size(Path(f"{self.path}-wal"))
+        return _size(self.path), _size(self._wal_path)
+
+    # -- keeping it well --------------------------------------------------------------------------
+
+    async def tidy(self) -> None:
+        """Cut back a log that grew, and take the ballast again: call every few seconds.
+
+        Raises HistoryDamaged once somebody ran into damage, or when the file was taken away.
+        """
+        for path in (self.path, self._wal_path):
+            inode = _inode(path)
+            if inode and path not in self._inodes:
+                self._inodes[path] = inode
+            elif self._inodes.get(path, inode) != inode and not self.damage:
+                self.damage = f"the history is damaged: {path.name} was removed or replaced"
+        if self.damage:
+            raise HistoryDamaged(self.damage)
+        if _size(self._wal_path) > WAL_TOO_LARGE_BYTES:
+            await self.write(_cut_back)
+        if self.is_short:
+            self.is_short = not await asyncio.to_thread(self._ballast.take)
+
+    async def begin_afresh(
+        self, now_us: int, prepare: Callable[[sqlite3.Connection], None]
+    ) -> None:
+        """Move the damaged file aside, and go on with a new one that `prepare` has been run on.
+
+        Raises HistoryUnavailable where that does not work yet; then it may be called again.
+        """
+        async with self._turn:
+            try:
+                if not self._is_aside:
+                    await self._quarantine(self.damage, now_us)
+                    self._is_aside = True
+                if self._writer is None:
+                    await self._open_connections()
+                assert self._writer is not None
+                await run(self._writer, prepare)
+            except (sqlite3.Error, OSError) as error:
+                await self._close_connections()
+                raise HistoryUnavailable(f"no new history can be begun: {error}") from error
+            self._is_aside = False
+            self.damage = ""
 
     async def close(self) -> None:
         """Close every connection; the writer last, so that it checkpoints. Safe to repeat."""
+        await self._close_connections()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    async def _open_connections(self) -> None:
+        self._writer = await connect(self.path)
+        await run(self._writer, schema.prepare_writer, self._full_sync, self._cap_bytes)
+        for _ in range(READERS):
+            reader = await connect(self._reading_uri)
+            self._readers.append(reader)
+            await run(reader, schema.prepare_reader)
+            self._idle.put_nowait(reader)
+        await run(self._writer, quarantine.carry_over, self._saved)
+        self._inodes.clear()
+
+    async def _close_connections(self) -> None:
         readers, self._readers = self._readers, []
+        while not self._idle.empty():
+            self._idle.get_nowait()
         for reader in readers:
             await reader.close()
         writer, self._writer = self._writer, None
         if writer is not None:
             await writer.close()
-        if self._lock_file is not None:
-            os.close(self._lock_file)
-            self._lock_file = None
+
+    async def _quarantine(self, why: str, now_us: int) -> None:
+        aside = quarantine.move_aside(self.path, now_us)
+        await self._close_connections()
+        self.quarantined = str(aside)
+        self._saved = await asyncio.to_thread(quarantine.salvage, aside)
+        log.error("the database %s is damaged (%s); it was moved to %s", self.path, why, aside)
+
+    async def _made_room(self, error: sqlite3.Error) -> bool:
+        assert self._writer is not None
+        if cause_of(error) != "full" or not self._ballast.give_back():
+            return False
+        self.is_short = True
+        try:
+            await run(self._writer, _checkpoint)
+        except sqlite3.Error:
+            pass  # it needs more room than that; the write may still fit
+        return True
+
+    def _give_back(self, reader: aiosqlite.Connection, work: asyncio.Future[object]) -> None:
+        if reader in self._readers:
+            self._idle.put_nowait(reader)
+        if not work.cancelled():
+            work.exception()  # seen by the caller, or by nobody when the caller was cancelled
+
+    def _explained(self, error: sqlite3.Error, what: str) -> HistoryUnavailable:
+        failure = unavailable(error, what)
+        if isinstance(failure, HistoryDamaged):
+            self.damage = str(failure)
+        return failure
+
+    @property
+    def _reading_uri(self) -> str:
+        return f"file:{quote(str(self.path))}?mode=ro"
 
 
-def could_not_open(path: Path, error: sqlite3.OperationalError) -> DatabaseHeld | DatabaseRefused:
-    """Return what to raise when the start fails: held by another program, or not usable at all."""
-    if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return DatabaseHeld(f"another program has the database {path} locked")
-    return DatabaseRefused(f"the database {path} cannot be opened: {error}")
+def _checkpoint(connection: sqlite3.Connection, kind: str = "PASSIVE") -> bool:
+    """Move the log into the file; return whether all of it could be moved."""
+    busy, frames, moved = connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
+    return not busy and frames == moved
 
 
-async def _connect(target: Path | str) -> aiosqlite.Connection:
-    """Open a connection; a text is a URI. What cannot be opened leaves no thread behind."""
-    connection = aiosqlite.connect(target, uri=isinstance(target, str), isolation_level=None)
-    try:
-        return await connection
-    except BaseException:
-        # aiosqlite tells its thread to end, but does not wait: on a loop that is closed meanwhile,
-        # as by a start that fails, the thread would die with a traceback.
-        await asyncio.to_thread(connection._thread.join)
-        raise
-
-
-async def _run(
-    connection: aiosqlite.Connection,
-    function: Callable[Concatenate[sqlite3.Connection, P], T],
-    /,
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> T:
-    """One hop to the connection's thread: see docs/decisions/0002-one-hop-transactions.md."""
-    raw = connection._conn
-    return await connection._execute(  # type: ignore[no-any-return, no-untyped-call]
-        function, raw, *args, **kwargs
-    )
-
-
-def _read_within(
-    connection: sqlite3.Connection, budget_s: float, function: Callable[[sqlite3.Connection], T]
-) -> T:
-    deadline = time.monotonic() + budget_s
-    connection.set_progress_handler(lambda: time.monotonic() > deadline, PROGRESS_STEPS)
-    try:
-        connection.execute("BEGIN")
-        return function(connection)
-    except sqlite3.OperationalError as error:
-        if "interrupted" in str(error):
-            raise QueryTimeout(f"the query ran longer than {budget_s:g} s") from None
-        raise
-    finally:
-        connection.set_progress_handler(None, 0)
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-
-
-def _copy(
-    connection: sqlite3.Connection, path: Path, mark: Callable[[sqlite3.Connection], None]
-) -> None:
-    target = sqlite3.connect(path, isolation_level=None)
-    try:
-        connection.backup(target)
-        mark(target)
-    finally:
-        target.close()
-
-
-def _prepare_writer(connection: sqlite3.Connection, full_sync: bool) -> None:
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    steps = migrations()
-    newest = steps[-1][0]
-    if version > newest:
-        raise DatabaseRefused(
-            f"the database is of schema version {version}, made by a newer release; "
-            f"this one knows versions up to {newest}"
-        )
-    _check(connection, version)
-    if version == 0:  # only an empty file can still choose
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {'FULL' if full_sync else 'NORMAL'}")
-    connection.execute(f"PRAGMA journal_size_limit = {WAL_SIZE_LIMIT_BYTES}")
-    connection.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
-    connection.execute("PRAGMA temp_store = MEMORY")
-    for number, script in steps:
-        if number > version:
-            _migrate(connection, number, script)
-
-
-def _check(connection: sqlite3.Connection, version: int) -> None:
-    """Look for damage after an unclean end; sqlite3.DatabaseError when there is some."""
-    if version == 0:
-        if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-            raise DatabaseRefused("the file is a database, but not one of this service")
-        return
-    row = connection.execute("SELECT closed_clean FROM log").fetchone()
-    if row is None or row[0]:
-        return
-    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if found != "ok":  # SQLite reports damage as text
-        raise sqlite3.DatabaseError(found)
-
-
-def _migrate(connection: sqlite3.Connection, number: int, script: str) -> None:
-    try:
-        connection.executescript(
-            f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;"
-        )
-    except sqlite3.Error:
-        if connection.in_transaction:  # an aborted script leaves its transaction open
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _prepare_reader(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA query_only = ON")
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+def _cut_back(connection: sqlite3.Connection) -> None:
+    """Empty the log file, unless somebody still reads in it."""
+    if _checkpoint(connection):
+        connection.execute("PRAGMA busy_timeout = 0")  # waiting would hold up messages
+        try:
+            _checkpoint(connection, "TRUNCATE")
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {schema.BUSY_TIMEOUT_MS}")
 
 
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
     except OSError:
         return 0

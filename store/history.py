@@ -10,11 +10,11 @@ import logging
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from store import reading, retention, topic_reading
-from store.database import Database, could_not_open
-from store.errors import HistoryUnavailable, QueryTimeout
+from store.database import Database
+from store.errors import HistoryDamaged, HistoryUnavailable, QueryTimeout
+from store.failures import could_not_open
 from store.log_writer import LogWriter, Totals, renew_epoch
 from store.message import Message
 from store.purge import Purge
@@ -39,11 +39,14 @@ FORWARD_BYTES = 256 * 1024
 class History:
     """The log of messages. Made by `open`; call from the event loop's thread only."""
 
-    def __init__(self, database: Database, log: LogWriter, retention_hours: float, cap_bytes: int):
+    def __init__(
+        self, database: Database, cap_rows: int, retention_hours: float, cap_bytes: int
+    ) -> None:
         self._database = database
-        self._log = log
+        self._cap_rows = cap_rows
         self._retention_hours = retention_hours
         self._cap_bytes = cap_bytes
+        self._log = LogWriter(cap_rows, cap_bytes)
         self._scan_ids = SCAN_IDS
 
     @classmethod
@@ -58,15 +61,20 @@ class History:
     ) -> History:
         """Open the log in an open database. A limit of 0 is no limit of that kind.
 
-        Raises DatabaseHeld when an outside program has it locked, else DatabaseRefused.
+        What is found to be damaged only now is moved aside as well. Raises DatabaseHeld when an
+        outside program has it locked, DatabaseUnready when the disk is full or fails.
         """
-        writer = LogWriter(cap_rows)
+        self = cls(database, cap_rows, retention_hours, cap_bytes)
         try:
-            await database.write(writer.open, now_us, database.noted)
-        except sqlite3.OperationalError as error:
-            raise could_not_open(database.path, error) from error
+            await database.write(self._log.open, now_us, database.noted)
+        except HistoryDamaged:
+            await self.begin_afresh(now_us)
+        except HistoryUnavailable as error:
+            if not isinstance(error.__cause__, sqlite3.Error):
+                raise
+            raise could_not_open(database.path, error.__cause__) from error
         database.note("")
-        return cls(database, writer, retention_hours, cap_bytes)
+        return self
 
     async def append(
         self, messages: Sequence[Message], new_window: dict[int, int] | None = None
@@ -78,8 +86,17 @@ class History:
         """
         try:
             return await self._database.write(self._log.append, messages, new_window)
-        except sqlite3.Error as error:
-            raise HistoryUnavailable(_sentence(error)) from error
+        except HistoryUnavailable as error:
+            # The size that the file may have, not the disk: what is oldest makes room.
+            if error.cause != "full" or not self._cap_bytes or not await self._trim():
+                raise
+        return await self._database.write(self._log.append, messages, new_window)
+
+    async def _trim(self) -> bool:
+        rows = min(retention.STEP_ROWS, self.totals().message_count // 2)
+        if rows:
+            await self._database.write(self._log.trim, rows)
+        return rows > 0
 
     async def page(
         self, selection: Selection, *, limit: int, offset: int = 0, ascending: bool = False
@@ -185,10 +202,7 @@ class History:
         `now_us` None prunes nothing by age: the clock is not believed. Call again while it
         returns more than 0, letting appends through between. Raises HistoryUnavailable.
         """
-        try:
-            return await self._database.write(self._prune_step, now_us, at_most)
-        except sqlite3.Error as error:
-            raise HistoryUnavailable(_sentence(error)) from error
+        return await self._database.write(self._prune_step, now_us, at_most)
 
     def note_trouble(self, begins: bool) -> None:
         """Write down, where it works with a full disk too, that messages are shown unstored.
@@ -197,9 +211,44 @@ class History:
         """
         self._database.note(f"unstored after {self.totals().newest_id}" if begins else "")
 
+    async def tidy(self) -> None:
+        """See to what only shows with time: call every few seconds.
+
+        Raises HistoryDamaged once a question or an append ran into damage.
+        """
+        await self._database.tidy()
+
+    async def begin_afresh(self, now_us: int) -> bool:
+        """Keep a damaged file aside and go on with a new one; return whether that was needed.
+
+        It has an epoch of its own. Its ids go on behind those given out: a reader that is live
+        misses nothing, and one that comes back learns that there was another log.
+        Raises HistoryUnavailable, and then it may be tried again.
+        """
+        if not self._database.damage:
+            return False
+        fresh = LogWriter(self._cap_rows, self._cap_bytes, self._log.newest_given_id)
+        await self._database.begin_afresh(now_us, lambda connection: fresh.open(connection, now_us))
+        self._log = fresh
+        return True
+
+    async def newest_time_us(self) -> int | None:
+        """Return when the newest message arrived, by the clock of that time, or None."""
+        return await self._database.write(retention.newest_time_us)
+
+    @property
+    def wal_bytes(self) -> int:
+        """The bytes of the write-ahead log."""
+        return self._database.sizes()[1]
+
+    @property
+    def is_short_of_room(self) -> bool:
+        """Whether the disk is so full that there is no reserve left."""
+        return self._database.is_short
+
     @property
     def quarantined(self) -> str:
-        """Where a damaged database was moved at the start, or the empty text."""
+        """Where a damaged database was moved since the start, or the empty text."""
         return self._database.quarantined
 
     async def purge(self, purge: Purge) -> int:
@@ -209,10 +258,7 @@ class History:
         """
         removed, after_id = 0, 0
         while True:
-            try:
-                count, go_on = await self._database.write(self._log.purge, purge, after_id)
-            except sqlite3.Error as error:
-                raise HistoryUnavailable(_sentence(error)) from error
+            count, go_on = await self._database.write(self._log.purge, purge, after_id)
             removed += count
             if go_on is None:
                 return removed
@@ -229,7 +275,7 @@ class History:
         """Mark the log as closed in order. The database itself is closed by its owner."""
         try:
             await self._database.write(self._log.close)
-        except sqlite3.Error as error:
+        except HistoryUnavailable as error:
             log.warning("the history is not closed in order, ids will skip a block: %s", error)
 
     def _prune_step(self, connection: sqlite3.Connection, now_us: int | None, at_most: int) -> int:
@@ -237,22 +283,10 @@ class History:
         step = min(retention.STEP_ROWS, at_most)
         if self._retention_hours and now_us is not None:
             before_us = now_us - int(self._retention_hours * HOUR_US)
-            rows = retention.expired_rows(connection, before_us, step)
-        if self._cap_bytes and not rows and _used_bytes(connection) > self._cap_bytes:
+            rows = retention.expired_rows(connection, before_us, now_us, step)
+        if self._cap_bytes and not rows and retention.used_bytes(connection) > self._cap_bytes:
             rows = min(step, self._log.totals.message_count)
         if rows:
             self._log.trim(connection, rows)
             connection.execute("PRAGMA incremental_vacuum(256)").fetchall()
         return rows
-
-
-def _used_bytes(connection: sqlite3.Connection) -> int:
-    def number(pragma: str) -> Any:
-        return connection.execute(f"PRAGMA {pragma}").fetchone()[0]
-
-    used: int = (number("page_count") - number("freelist_count")) * number("page_size")
-    return used
-
-
-def _sentence(error: sqlite3.Error) -> str:
-    return f"the history cannot be written: {error}"

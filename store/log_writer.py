@@ -26,6 +26,9 @@ TOPIC_MEMORY = 50_000
 # A redelivery window never reaches back further: MQTT packet numbers end here.
 WINDOW_ROWS = 65_535
 
+# Removed at least, where something must go: a row alone seldom frees a page.
+MIN_STEP_ROWS = 100
+
 UNSTORED_NOTE = re.compile(r"unstored after (\d{1,18})")
 
 INSERT_MESSAGE = (
@@ -51,11 +54,12 @@ class Totals:
 class LogWriter:
     """Owns the numbering and the counters. All its methods run on the writer's thread."""
 
-    def __init__(self, cap_rows: int) -> None:
+    def __init__(self, cap_rows: int, cap_bytes: int = 0, after_id: int = 0) -> None:
         self.totals = Totals(epoch="")
         self.minutes = Minutes()
         self._cap_rows = cap_rows
-        self._next_id = 1
+        self._cap_bytes = cap_bytes
+        self._next_id = after_id + 1
         self._reserved_id = 0
         self._topic_ids: dict[str, int] = {}
 
@@ -80,18 +84,25 @@ class LogWriter:
             lost = UNSTORED_NOTE.fullmatch(noted)
             if lost:  # an id of its own, so that a reader at the head passes the place, too
                 given = max(given, int(lost.group(1))) + 1
-            self._next_id = given + 1
-            if lost:
                 connection.execute(
-                    "INSERT OR REPLACE INTO unstored VALUES (?, ?)",
-                    (int(lost.group(1)), self._next_id),
+                    "INSERT OR REPLACE INTO unstored VALUES (?, ?)", (int(lost.group(1)), given + 1)
                 )
+            if given < self._next_id - 1:  # a new file goes on with the numbers of a damaged one
+                given = self._next_id - 1
+                pruned_id = given
+                connection.execute("UPDATE log SET pruned_id = ?", (given,))
+            self._next_id = given + 1
             self.minutes.recover(connection, now_us)
             count = connection.execute("SELECT sum(message_count) FROM topic").fetchone()[0] or 0
         self.totals = Totals(epoch, count, given, retention.oldest_id(connection), pruned_id)
         self.minutes.show()
         while self._excess():  # the cap was lowered
             self.trim(connection, min(retention.STEP_ROWS, self._excess()))
+
+    @property
+    def newest_given_id(self) -> int:
+        """The highest id that has named a message."""
+        return self._next_id - 1
 
     def close(self, connection: sqlite3.Connection) -> None:
         """Leave the log so that the next start goes on with the very next id."""
@@ -131,7 +142,8 @@ class LogWriter:
                     newest_id=self._next_id + len(stored) - 1 if stored else self.totals.newest_id,
                     oldest_id=self.totals.oldest_id or (self._next_id if stored else None),
                 )
-                totals = self._trimmed(connection, totals, self._excess(totals))
+                excess = max(self._excess(totals), self._overweight(connection, len(stored)))
+                totals = self._trimmed(connection, totals, excess)
         except BaseException:
             self.minutes = kept_minutes
             self._topic_ids.clear()  # it may hold numbers that were rolled back
@@ -197,6 +209,13 @@ class LogWriter:
     def _excess(self, totals: Totals | None = None) -> int:
         count = (totals or self.totals).message_count
         return max(0, count - self._cap_rows) if self._cap_rows else 0
+
+    def _overweight(self, connection: sqlite3.Connection, added: int) -> int:
+        """How many rows go because the file has more bytes than it may: twice what came, so that
+        it shrinks as fast as it grew, and never all at once."""
+        if not self._cap_bytes or retention.used_bytes(connection) <= self._cap_bytes:
+            return 0
+        return min(max(2 * added, MIN_STEP_ROWS), self.totals.message_count // 2)
 
     def _reserve(self, connection: sqlite3.Connection, count: int) -> None:
         """See that `count` more ids are reserved on the disk, synced, before any is used."""
@@ -310,6 +329,8 @@ def _begin_window(connection: sqlite3.Connection, first_id: int, carried: dict[i
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    if connection.in_transaction:  # a rollback may have failed, too, when the disk failed
+        connection.execute("ROLLBACK")
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

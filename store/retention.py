@@ -14,6 +14,8 @@ from store.minutes import MINUTE_US, Minutes
 # Rows deleted in one transaction when many must go: some 20 ms on a slow card, so that a commit
 # of new messages never waits long.
 STEP_ROWS = 2_000
+# Beyond this a time of arrival is not a clock that is a little fast.
+FUTURE_US = 3_600_000_000
 
 
 def oldest_id(connection: sqlite3.Connection) -> int | None:
@@ -22,14 +24,47 @@ def oldest_id(connection: sqlite3.Connection) -> int | None:
     return found
 
 
-def expired_rows(connection: sqlite3.Connection, before_us: int, at_most: int) -> int:
-    """Return how many of the oldest rows, without a gap, arrived before `before_us`."""
+def newest_time_us(connection: sqlite3.Connection) -> int | None:
+    """Return when the newest row arrived, or None."""
+    row = connection.execute("SELECT timestamp_us FROM message ORDER BY id DESC LIMIT 1").fetchone()
+    return None if row is None else row[0]
+
+
+def used_bytes(connection: sqlite3.Connection) -> int:
+    """Return the bytes of the pages that hold something."""
+
+    def number(pragma: str) -> int:
+        found: int = connection.execute(f"PRAGMA {pragma}").fetchone()[0]
+        return found
+
+    return (number("page_count") - number("freelist_count")) * number("page_size")
+
+
+def expired_rows(connection: sqlite3.Connection, before_us: int, now_us: int, at_most: int) -> int:
+    """Return how many of the oldest rows, without a gap, arrived before `before_us`.
+
+    A row that says it will arrive tomorrow was written while the clock was wrong. It is as old as
+    the next row that does not: else it would keep what is behind it until its time has come.
+    """
     rows = connection.execute("SELECT timestamp_us FROM message ORDER BY id LIMIT ?", (at_most,))
-    count = 0
+    latest_us = now_us + FUTURE_US
+    count = from_the_future = 0
     for (timestamp_us,) in rows:
+        if timestamp_us > latest_us:
+            from_the_future += 1
+            continue
         if timestamp_us >= before_us:
-            break
-        count += 1
+            return count
+        count += from_the_future + 1
+        from_the_future = 0
+    if from_the_future:
+        behind = connection.execute(
+            "SELECT timestamp_us FROM message WHERE timestamp_us <= ? AND id > coalesce((SELECT id"
+            " FROM message ORDER BY id LIMIT 1 OFFSET ?), 0) ORDER BY id LIMIT 1",
+            (latest_us, at_most - 1),
+        ).fetchone()
+        if behind is not None and behind[0] < before_us:
+            count += from_the_future
     return count
 
 

@@ -6,12 +6,9 @@ Answers for: the stored list of filters. Does not: talk to the broker.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from store.database import Database
-from store.errors import HistoryUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +35,15 @@ class Subscriptions:
 
     async def add(self, subscription: Subscription) -> None:
         """Remember a subscription; one that is there keeps its `since_us`."""
-        with _unavailable():
-            await self._database.write(_add, subscription)
+        await self._database.write(_add, subscription)
 
     async def remove(self, topic: str) -> bool:
         """Forget a subscription; return whether there was one."""
-        with _unavailable():
-            return await self._database.write(_remove, topic)
+        return await self._database.write(_remove, topic)
 
     async def setting_changed(self, name: str, value: str) -> bool:
         """Remember a setting's value; return whether it differs from the one remembered."""
-        with _unavailable():
-            return await self._database.write(_setting_changed, name, value)
-
-
-@contextmanager
-def _unavailable() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise HistoryUnavailable(f"the subscriptions cannot be written: {error}") from error
+        return await self._database.write(_setting_changed, name, value)
 
 
 def _all(connection: sqlite3.Connection) -> list[Subscription]:

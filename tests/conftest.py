@@ -26,6 +26,7 @@ TOOLS = {
     "systemd": partial(shutil.which, "systemd-analyze"),
     "curl": partial(shutil.which, "curl"),
     "node": partial(shutil.which, "node"),
+    "gcc": partial(shutil.which, "gcc"),
     "sqlite3": partial(shutil.which, "sqlite3"),
 }
 

@@ -1,6 +1,7 @@
 #!/bin/sh
-# The tests want a real broker, browser and proxy, node, curl, sqlite3, systemd-analyze. Install Debian's
-# where we may; elsewhere say so: the tests that need them are then skipped, and named in the summary.
+# The tests want a real broker, browser and proxy, node, curl, sqlite3, systemd-analyze, and a compiler
+# for the library that plays a failing disk. Install Debian's where we may; elsewhere say so: the
+# tests that need them are then skipped, and named in the summary.
 missing=""
 command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || missing="$missing mosquitto"
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || missing="$missing chromium"
@@ -8,6 +9,7 @@ command -v curl >/dev/null || missing="$missing curl"
 command -v sqlite3 >/dev/null || missing="$missing sqlite3"
 command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing="$missing nginx"
 command -v systemd-analyze >/dev/null || missing="$missing systemd"
+command -v gcc >/dev/null || missing="$missing gcc libc6-dev"
 command -v node >/dev/null || missing="$missing nodejs"
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ]; then as_root=""

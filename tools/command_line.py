@@ -24,7 +24,7 @@ from gateway.log_setup import set_up_logging
 from handlers.gate import Gate
 from handlers.http_server import PortHeld
 from handlers.keyring import KeysFileError
-from store.errors import DatabaseHeld, DatabaseRefused
+from store.errors import DatabaseRefused, DatabaseUnready, HistoryUnavailable
 from tools import keys
 from tools.tryout import broker_to_try, greeting
 
@@ -78,7 +78,7 @@ def run(root: Root, arguments: list[str] | None, environment: Mapping[str, str])
     except (ConfigError, DatabaseRefused) as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIG
-    except (DatabaseHeld, PortHeld) as error:
+    except (DatabaseUnready, HistoryUnavailable, PortHeld) as error:  # a later try may succeed
         print(error, file=sys.stderr)
         return EXIT_HELD
     return 0

@@ -20,6 +20,11 @@ class Scale:
     qos2_kills: int = 2
     stops: int = 2
 
+    # -- the disk and the clock --------------------------------------------------------------
+    power_cuts: int = 24
+    power_cut_restarts: int = 2
+    power_cut_messages: int = 400
+
 
 QUICK = Scale()
 FULL = Scale(
@@ -27,4 +32,7 @@ FULL = Scale(
     kills=50,
     qos2_kills=20,
     stops=20,
+    power_cuts=200,
+    power_cut_restarts=200,
+    power_cut_messages=4_000,
 )

@@ -357,6 +357,7 @@ def test_stats_have_the_fields_of_the_contract(shared: ServiceProcess, branch: s
         "stored_total",
         "published_total",
         "dropped_total",
+        "write_failures_total",
         "rate_1m",
         "queue_depth",
         "readers_behind",

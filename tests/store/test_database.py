@@ -18,9 +18,10 @@ from pathlib import Path
 import aiosqlite
 import pytest
 
-import store.database as module
-from store.database import READERS, Database, migrations
-from store.errors import DatabaseHeld, DatabaseRefused, QueryTimeout
+import store.schema as module
+from store.database import READERS, Database
+from store.errors import DatabaseHeld, DatabaseRefused, HistoryUnavailable, QueryTimeout
+from store.schema import migrations
 
 ENDLESS = (
     "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
@@ -211,7 +212,7 @@ async def test_a_cancelled_question_gives_its_reader_back(path: Path) -> None:
 async def test_readers_cannot_write(path: Path) -> None:
     """A question that would change the database is refused by SQLite itself."""
     database = await Database.open(path)
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+    with pytest.raises(HistoryUnavailable, match=r"cannot be read: .*readonly"):
         await database.read(number, "DELETE FROM message RETURNING id")
     await database.close()
 
