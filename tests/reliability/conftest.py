@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import random
+from pathlib import Path
 
 import pytest
 
 from tests.reliability.scale import FULL, QUICK, Scale
+from tests.reliability.storage_faults import Faults, compile_library
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +33,15 @@ def chance(seed: int, request: pytest.FixtureRequest) -> random.Random:
     """A source of random choices, the same for the same seed and test."""
     print(f"SEED={seed} replays this")  # pytest shows it with a failure
     return random.Random(f"{seed} {request.node.name}")
+
+
+@pytest.fixture(scope="session")
+def fault_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library that plays a failing disk and a wrong clock."""
+    return compile_library(tmp_path_factory.mktemp("faults"))
+
+
+@pytest.fixture
+def faults(fault_library: Path, tmp_path: Path) -> Faults:
+    """What the process of this test is to suffer; nothing yet."""
+    return Faults(fault_library, tmp_path)

@@ -267,8 +267,8 @@ def test_csv_is_a_download_with_a_head(shared: ServiceProcess) -> None:
 
 def leftovers(service: ServiceProcess) -> list[str]:
     """Return the files beside the database that are none of its own."""
-    own = {"history.db", "history.db-wal", "history.db-shm", "history.db.lock", "service.log"}
-    return sorted({path.name for path in service.database.parent.iterdir()} - own)
+    own = {f"history.db{part}" for part in ("", "-wal", "-shm", ".lock", ".ballast")}
+    return sorted({path.name for path in service.database.parent.iterdir()} - own - {"service.log"})
 
 
 def test_a_backup_is_a_consistent_copy(
