@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from client.errors import MQTTAPIError, error_of
 
@@ -104,11 +104,18 @@ def base_headers(api_key: str | None, version: str) -> dict[str, str]:
 
 def check_url(url: str, *schemes: str) -> str:
     """Return a base URL without its closing slash; MQTTAPIError where it is none."""
-    scheme, separator, rest = url.strip().partition("://")
-    if not separator or scheme.lower() not in schemes or not rest.strip("/"):
+    given = url.strip()
+    try:
+        parts = urlsplit(given)
+        is_good = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port above 65,535, half an IPv6 address
+        is_good = False
+    if not is_good:
         wanted = f"{schemes[0]}://host:port"
         raise MQTTAPIError(f"{url!r} is no URL of the service; it looks like {wanted}")
-    return url.strip().rstrip("/")
+    if "?" in given or "#" in given:
+        raise MQTTAPIError(f"{url!r} has a query, which is no part of the service's URL")
+    return given.rstrip("/")
 
 
 def check_key(api_key: str | None) -> str | None:

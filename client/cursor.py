@@ -36,7 +36,10 @@ class CursorFile:
         except (OSError, UnicodeDecodeError) as error:
             raise MQTTAPIError(f"the cursor file {self._path} cannot be read: {error}") from None
         if not _POSITION.fullmatch(text):
-            raise MQTTAPIError(f"{self._path} is no cursor file: it holds no position")
+            raise MQTTAPIError(
+                f"{self._path} is no cursor file, since it holds no position; "
+                "remove it to begin anew"
+            )
         return text
 
     def write(self, position: str) -> None:

@@ -21,6 +21,10 @@ whether to try again (retry.py).
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +34,10 @@ if TYPE_CHECKING:
     from client.values import Gap
 
 
+# A URL may carry a password for a proxy in front of the service; errors end up in logs.
+_PASSWORD = re.compile(r"(://[^/@:\s]*):[^/@\s]*@")
+
+
 class MQTTAPIError(Exception):
     """Base of all. `detail` is one sentence; `status` and `request_id` are None where no answer
     came."""
@@ -37,6 +45,7 @@ class MQTTAPIError(Exception):
     def __init__(
         self, detail: str, *, status: int | None = None, request_id: str | None = None
     ) -> None:
+        detail = _PASSWORD.sub(r"\1:***@", detail)
         super().__init__(detail)
         self.detail = detail
         self.status = status
@@ -142,7 +151,7 @@ def error_of(answer: Answer) -> MQTTAPIError:
         request_id=problem.get("request_id") or answer.headers.get("x-request-id"),
     )
     error.errors = list(problem.get("errors", ()))
-    error.retry_after = _seconds(answer.headers.get("retry-after"))
+    error.retry_after = _seconds(answer.headers)
     if isinstance(error, OutcomeUnknown):
         error.request_confirmed = problem.get("request_confirmed")
     return error
@@ -165,9 +174,14 @@ def _foreign(answer: Answer) -> str:
     return f"{answer.url} answered {answer.status}{phrase}; is this the URL of the service?"
 
 
-def _seconds(text: str | None) -> float | None:
-    """Read Retry-After; a date, which this service never sends, counts as not said."""
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    """Read Retry-After: seconds, or a date as a proxy in front of the service may send it."""
+    text = headers.get("retry-after", "")
+    if text.isdecimal():
+        return float(text)
     try:
-        return max(0.0, float(text)) if text else None
-    except ValueError:
+        until = parsedate_to_datetime(text)
+        now = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
+        return max(0.0, (until - now).total_seconds())
+    except (ValueError, TypeError):  # no date, or one without a zone
         return None

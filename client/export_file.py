@@ -129,7 +129,9 @@ class ExportFile:
 
     def begin(self, headers: Mapping[str, str]) -> None:
         """Take the head of an answer; LogGap when the log is another one than that of the part."""
-        epoch, _, newest = headers["x-log-position"].rpartition(".")
+        epoch, _, newest = headers.get("x-log-position", "").rpartition(".")
+        if not epoch:
+            raise MQTTAPIError("this is no answer to an export; is this the URL of the service?")
         gap_text = headers.get("x-log-gap")
         if gap_text:
             gap = Gap.from_header(gap_text, epoch)

@@ -1,4 +1,4 @@
-"""The group of commands, and the shell completion.
+"""The group of commands.
 
 Answers for: which commands there are. Does not: carry them out.
 """
@@ -8,14 +8,11 @@ from __future__ import annotations
 import sys
 
 import click
-from click.shell_completion import get_completion_class
 
-from client.cli import bulk, reading, sending
+from client.cli import bulk, completion, reading, sending
+from client.cli.completion import COMPLETE_VARIABLE, PROGRAM
 from client.cli.session import EXIT_INTERRUPTED, with_common_options
 from client.version import VERSION
-
-PROGRAM = "mqtt-api"
-COMPLETE_VARIABLE = "_MQTT_API_COMPLETE"
 
 
 @click.group(
@@ -32,16 +29,7 @@ def app(**_common: object) -> None:
     """
 
 
-@click.command(epilog='\b\nExample:\n  eval "$(mqtt-api completion bash)"')
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
-    """Print what makes a shell complete commands and topics."""
-    kind = get_completion_class(shell)
-    assert kind is not None
-    click.echo(kind(app, {}, PROGRAM, COMPLETE_VARIABLE).source())
-
-
-for one in (*sending.COMMANDS, *reading.COMMANDS, *bulk.COMMANDS, completion):
+for one in (*sending.COMMANDS, *reading.COMMANDS, *bulk.COMMANDS, completion.completion):
     app.add_command(one)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from client.values import Message
 
 # Messages due within this are sent together: below what a person notices.
 TOGETHER_S = 0.02
+STANDARD_INPUT = Path("-")
 DEFAULT_PAUSE_S = 1.0
 
 
@@ -51,6 +53,8 @@ def export(
     **asked: Any,
 ) -> None:
     """Write messages into FILE, oldest first. After a break, the same command goes on."""
+    if file == STANDARD_INPUT:
+        raise click.UsageError("an export goes into a file; history -n 0 writes to a pipe")
     asked["format"] = format or ("csv" if file.suffix.lower() == ".csv" else "ndjson")
     with session.client() as client, session.out.progress() as bars:
         task = bars.add_task(file.name, total=1.0, messages=0)
@@ -88,9 +92,12 @@ class Speed(click.ParamType[float]):
 
 @command(
     "  mqtt-api replay factory.ndjson --speed 10x\n"
-    "  mqtt-api replay factory.ndjson --prefix test/ --speed max"
+    "  mqtt-api replay factory.ndjson --prefix test/ --speed max\n"
+    "  mqtt-api history 'doors/#' -n 0 | mqtt-api replay - --url http://other:8000"
 )
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument(
+    "file", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True)
+)
 @click.option("--speed", type=Speed(), default="1x", show_default=True, help="10x, 0.5x or max.")
 @click.option("--prefix", default="", help="Put this before each topic.")
 @click.option("--qos", type=click.IntRange(0, 2), help="Instead of each message's own.")
@@ -107,7 +114,8 @@ def replay(
 ) -> int:
     """Publish an export again, at its original pace or faster.
 
-    Published through the same gateway, the messages come into its history once more.
+    FILE is NDJSON; "-" is standard input. Published through the same gateway, the messages come
+    into its history once more.
     """
 
     def outgoing(message: Message) -> Outgoing:
@@ -119,16 +127,16 @@ def replay(
             None if no_properties else message.properties,
         )
 
-    total = sum(1 for _ in read_export(file))
+    total = None if file == STANDARD_INPUT else sum(1 for _ in read_export(file))
     failures: list[str] = []
     sent = 0
     with session.client() as client, session.out.progress() as bars:
-        task = bars.add_task(file.name, total=total or 1, messages=0)
+        task = bars.add_task(file.name, total=total, messages=0)
         for together in paced(read_export(file), speed):
             failures += publish_patiently(client, [outgoing(one) for one in together])
             sent += len(together)
             bars.update(task, completed=sent, messages=sent)
-        bars.update(task, completed=total or 1, messages=sent)
+        bars.update(task, total=sent or 1, completed=sent or 1)
     for failure in failures[:10]:
         session.out.note(f"mqtt-api: {failure}")
     session.out.say(f"{sent - len(failures):,} messages published", "green")
@@ -139,7 +147,7 @@ def replay(
 
 def read_export(file: Path) -> Iterator[Message]:
     """Yield the messages of an export; MQTTAPIError names the line that is none."""
-    with file.open(encoding="utf-8") as lines:
+    with sys.stdin.buffer if file == STANDARD_INPUT else file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 fields = json.loads(line)

@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from fcntl import ioctl
 from pathlib import Path
@@ -70,12 +70,12 @@ def records(url: str, *arguments: str) -> list[dict[str, object]]:
 class Terminal:
     """One command on a pseudo-terminal of 100 columns."""
 
-    def __init__(self, url: str, *arguments: str) -> None:
+    def __init__(self, url: str, *arguments: str, program: Sequence[str] | None = None) -> None:
         self.shown = ""
         self._ours, theirs = pty.openpty()
         ioctl(self._ours, TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
         self.process = subprocess.Popen(
-            command(*arguments),
+            program or command(*arguments),
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
@@ -115,9 +115,9 @@ class Terminal:
 
 
 @contextmanager
-def terminal(url: str, *arguments: str) -> Iterator[Terminal]:
-    """Drive one command."""
-    one = Terminal(url, *arguments)
+def terminal(url: str, *arguments: str, program: Sequence[str] | None = None) -> Iterator[Terminal]:
+    """Drive one command, or another program."""
+    one = Terminal(url, *arguments, program=program)
     try:
         yield one
     finally:
@@ -205,8 +205,13 @@ def test_an_export_is_replayed_at_its_pace_or_faster(url: str, tmp_path: Path) -
     assert records(url, "export", str(export), "copy/#")[0]["messages"] == 10
     assert export.read_text().startswith("id,time,topic")
     assert [one["payload"] for one in records(url, "history", "copy/#")] == [*"01234"] * 2
-    file.write_text("no json\n")
-    assert "line 1 of" in piped(url, "replay", str(file), status=1)[1]
+    content = file.read_bytes()
+    out, _ = piped(url, "replay", "-", "--speed", "max", "--prefix", "in/", content=content)
+    assert json.loads(out) == {"published": 5, "failed": 0}
+    for wrong in (b"no json\n", b"\xff\n", b"[]\n"):
+        file.write_bytes(wrong)
+        assert "line 1 of" in piped(url, "replay", str(file), status=1)[1]
+    assert "goes into a file" in piped(url, "export", "-", status=2)[1]
     assert "looks like 10x" in piped(url, "replay", str(file), "--speed", "0", status=2)[1]
 
 
@@ -344,6 +349,27 @@ def test_the_shell_completes_commands_options_and_topics(url: str) -> None:
         out, _ = piped(url, **more)
         return set(re.findall(r"^plain,(\S+)$", out, re.MULTILINE))
 
+    assert "compopt -o nospace" in piped(url, "completion", "bash")[0]
+    assert "-S ''" in piped(url, "completion", "zsh")[0]
     assert {"publish", "purge"} & completed("mqtt-api pu", 1) == {"publish"}
     assert "--since" in completed("mqtt-api tail --", 2)
     assert completed("mqtt-api tail t/", 2) >= {"t/a/", "t/b", "t/c"}
+
+
+def test_a_real_bash_completes_level_by_level(url: str, tmp_path: Path) -> None:
+    """A person presses Tab: a level of a topic is completed, and more can be typed behind it."""
+    folder = Path(sys.executable).parent
+    start = tmp_path / "bashrc"
+    start.write_text(f'PATH="{folder}:$PATH"; PS1="ready> "; eval "$(mqtt-api completion bash)"\n')
+    with terminal(url, program=["bash", "--rcfile", str(start), "-i"]) as one:
+        one.wait_for("ready> ")
+        one.press("mqtt-api hist\t")
+        one.wait_for("history ")
+        one.press("t/a\t")
+        one.wait_for("t/a/")
+        one.press("\t")
+        one.wait_for("t/a/1 ")
+        one.press(" -n 1\r")
+        one.wait_for("t/a/1\x1b[0m")
+        one.press("exit\r")
+        one.end()

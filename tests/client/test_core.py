@@ -83,6 +83,28 @@ def test_each_status_is_an_exception_that_says_it(status: int) -> None:
     assert f"http://x answered {status}" in str(foreign)
 
 
+@pytest.mark.parametrize(
+    ("headers", "wait_s"),
+    [
+        ({"retry-after": "7"}, 7),
+        (
+            {
+                "retry-after": "Mon, 23 Nov 2026 10:00:09 GMT",
+                "date": "Mon, 23 Nov 2026 10:00:00 GMT",
+            },
+            9,
+        ),
+        ({"retry-after": "Mon, 23 Nov 2020 10:00:00 GMT"}, 0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-5"}, None),
+        ({}, None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(headers: dict[str, str], wait_s: float | None) -> None:
+    """A date, as a proxy sends it, counts from the answer's own; whatever else is not said."""
+    assert error_of(Answer(503, headers, b"", "http://x")).retry_after == wait_s
+
+
 def test_an_answer_of_another_service_is_said() -> None:
     """A success that is no JSON, or other JSON, is an error that asks about the URL."""
     call: Call[str] = Call("GET", "/", lambda answer: str(answer.json()["service"]))
@@ -223,6 +245,6 @@ def test_a_cursor_file_is_whole_or_refused(tmp_path: Path) -> None:
     assert CursorFile(path).read() == "e1.49"
     cursor.close()
     path.write_text("my diary")
-    with pytest.raises(MQTTAPIError, match="no cursor file"):
+    with pytest.raises(MQTTAPIError, match="remove it to begin anew"):
         StreamState("a", cursor=path)
     assert path.read_text() == "my diary"
