@@ -7,6 +7,7 @@ Does not: contain behaviour of the service, or the command line (tools/command_l
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import socket
 import sys
@@ -15,6 +16,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gateway.arrivals import Arrivals
 from gateway.audience import Audience
@@ -78,8 +80,12 @@ async def serve(config: Config) -> AsyncIterator[Service]:
         for bound in sockets:
             stack.callback(bound.close)
         database, history = await _open_history(config, stack)
-        hub = Hub(history.totals().newest_id)
-        state = _connect_parts(config, database, history, hub)
+        metrics = Metrics(time.monotonic)
+        asyncio.get_running_loop().set_exception_handler(
+            functools.partial(_caught_by_loop, metrics)
+        )
+        hub = Hub(history.totals().newest_id, metrics.failures.caught)
+        state = _connect_parts(config, database, history, hub, metrics)
         stack.push_async_callback(state.holdings.close)
         await state.holdings.load(config.mqtt_subscriptions)
         state.liveness.start()
@@ -128,11 +134,12 @@ async def _open_history(config: Config, stack: AsyncExitStack) -> tuple[Database
     return database, history
 
 
-def _connect_parts(config: Config, database: Database, history: History, hub: Hub) -> ServiceState:
-    metrics = Metrics(time.monotonic)
+def _connect_parts(
+    config: Config, database: Database, history: History, hub: Hub, metrics: Metrics
+) -> ServiceState:
     mailbox = Mailbox(asyncio.get_running_loop())
     arrivals = Arrivals(mailbox, metrics, now_us)
-    audience = Audience(config.ws_max_connections, time.monotonic)
+    audience = Audience(config.ws_max_connections, time.monotonic, metrics.failures.caught)
 
     def tell_status() -> None:
         hub.tell(
@@ -160,6 +167,7 @@ def _connect_parts(config: Config, database: Database, history: History, hub: Hu
         history,
         metrics,
         acknowledge=broker.acknowledge,
+        begin_anew=broker.begin_anew,
         hub=hub,
         now_us=now_us,
         monotonic=time.monotonic,
@@ -241,6 +249,14 @@ def _gate(config: Config) -> Gate:
         rate_window_s=config.rate_limit_window,
     )
     return Gate(settings, keyring, time.monotonic)
+
+
+def _caught_by_loop(
+    metrics: Metrics, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+) -> None:
+    """Count what a callback or a forgotten task threw; nobody else would."""
+    sentence = str(context.get("message", "an error in the event loop"))
+    metrics.failures.caught("event_loop", sentence, context.get("exception"))
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

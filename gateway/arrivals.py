@@ -99,9 +99,16 @@ class Arrivals:
                 "mailbox_full_qos0" if not qos else "mailbox_full_unacknowledged"
             ] += 1
 
-    def failed(self) -> None:
-        """A delivery could not be taken in at all."""
-        self._metrics.failures["on_message"] += 1
+    def failed(self, place: str, sentence: str) -> None:
+        """Something that nobody expected happened on the broker's thread, or to its news."""
+        self._metrics.failures.caught(place, sentence)
+
+    def let_go(self, packet_id: int) -> None:
+        """A message that cannot be taken in, however often it comes: acknowledge it, or those
+        behind it would never come."""
+        self._metrics.dropped["unreadable"] += 1
+        empty = Message("", "", self._now_us(), 1, False, None, packet_id)
+        self._mailbox.put(Delivery(empty, self._connection, False, False, True))
 
     def _is_copy(self, topic: str, payload: bytes, subscription_ids: Sequence[int]) -> bool:
         """Whether this is one more copy of the message before it, for another subscription.

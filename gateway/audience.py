@@ -45,8 +45,14 @@ class Applicant(Guest, Protocol):
 class Audience:
     """The connected readers, at most `seats` of them. Lives on the event loop."""
 
-    def __init__(self, seats: int, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        seats: int,
+        monotonic: Callable[[], float],
+        failed: Callable[[str, str], None] = lambda _place, _sentence: None,
+    ) -> None:
         self._seats = seats
+        self._failed = failed
         self._seated: set[Seat] = set()
         self.anteroom = Lobby[Applicant](
             ANTEROOM_PLACES, "connections without a key yet", monotonic
@@ -84,10 +90,17 @@ class Audience:
         """Close those who are no longer welcome, for ever."""
         while True:
             await asyncio.sleep(interval_s)
-            for reader in [reader for reader in self._seated if not reader.is_welcome]:
-                reader.expel()
+            for reader in list(self._seated):
+                try:
+                    if not reader.is_welcome:
+                        reader.expel()
+                except Exception:  # one that cannot be asked may not keep the others
+                    self._failed("audience", "a reader could not be asked whether it may stay")
 
     def dismiss_all(self) -> None:
         """Close them all: the service stops."""
         for one in [*self._seated, *self.anteroom]:
-            one.dismiss()
+            try:
+                one.dismiss()
+            except Exception:
+                self._failed("audience", "a reader could not be dismissed")

@@ -168,8 +168,13 @@ class Holdings:
             await asyncio.gather(self._renewal, return_exceptions=True)
 
     async def _renew(self) -> None:
-        self._set_held(self._cover(self._wanted))  # what a resumed session holds already
-        while not await self._renew_all():
+        while True:
+            try:
+                self._set_held(self._cover(self._wanted))  # what a resumed session holds already
+                if await self._renew_all():
+                    return
+            except Exception:  # without its subscriptions the gateway is deaf
+                self._arrivals.failed("renewal", "the subscriptions could not be renewed")
             await asyncio.sleep(RENEW_RETRY_S)
 
     async def _renew_all(self) -> bool:

@@ -20,6 +20,9 @@ class LiveReader(Protocol):
     def send(self, frames: bytes) -> None:
         """Write the frames, or fall behind."""
 
+    def give_up(self) -> None:
+        """End: what was to be sent could not be, and who comes back gets it from the history."""
+
 
 class Encoder(Protocol):
     """How a transport writes messages. One instance for all readers of that form."""
@@ -56,7 +59,12 @@ class Hub:
     history up to it, checked in the same tick as `join`, misses nothing and repeats nothing.
     """
 
-    def __init__(self, newest_id: int = 0) -> None:
+    def __init__(
+        self,
+        newest_id: int = 0,
+        failed: Callable[[str, str], None] = lambda _place, _sentence: None,
+    ) -> None:
+        self._failed = failed
         self.newest_id = newest_id
         self.news: dict[str, object] = {}
         """What was told last."""
@@ -113,17 +121,40 @@ class Hub:
             if not readers:
                 continue
             encoded = pieces.setdefault(channel.encoder, [None] * len(messages))
-            wanted = _encode(messages, channel, encoded)
+            try:
+                wanted = _encode(messages, channel, encoded)
+                frames = channel.encoder.join(wanted) if wanted else b""
+            except Exception:  # one form of the wire may not cost the readers of another
+                self._failed("encoder", "messages could not be encoded; their readers are closed")
+                self._give_up(readers)
+                continue
             if wanted:
-                frames = channel.encoder.join(wanted)
-                for reader in readers:
-                    reader.send(frames)
+                self._give(readers, frames)
+
+    def _give(self, readers: Sequence[LiveReader], frames: bytes) -> None:
+        for reader in readers:
+            try:
+                reader.send(frames)
+            except Exception:  # nor one reader another
+                self._failed("reader", "a reader could not be sent messages and is closed")
+                self._give_up([reader])
+
+    def _give_up(self, readers: Sequence[LiveReader]) -> None:
+        for reader in readers:
+            self.leave(reader)
+            try:
+                reader.give_up()
+            except Exception:
+                self._failed("reader", "a reader could not be closed")
 
     def _notice(self, messages: Sequence[Message]) -> None:
         for topics, notice in list(self._watchers):
             for message in messages:
                 if topics.matches(message.topic):
-                    notice(message)
+                    try:
+                        notice(message)
+                    except Exception:  # who waits has a time-out
+                        self._failed("watcher", "who waited for a message could not be told")
 
     def _count(self, messages: Sequence[Message]) -> None:
         if messages[-1].id is not None:
@@ -141,9 +172,7 @@ class Hub:
         if fields == self.news:
             return
         for channel in list(self._channels.values()):
-            frame = channel.encoder.frame(fields)
-            for reader in list(channel.readers):
-                reader.send(frame)
+            self._give(list(channel.readers), channel.encoder.frame(fields))
         self.news = fields
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
+from gateway.failures import Failures
+
 RATE_SECONDS = 60
 SLOT_SECONDS = 10
 RATE_SLOTS = RATE_SECONDS // SLOT_SECONDS
@@ -75,7 +77,6 @@ class Metrics:
         self.dropped: Counter[str] = Counter()
         self.write_failures: Counter[str] = Counter()
         """Attempts to store that failed, by cause: full, locked, io, damaged, readonly, other."""
-        self.failures: Counter[str] = Counter()
-        """Exceptions that were caught at a boundary, by where."""
+        self.failures = Failures(monotonic)
         self.rate = Rate(monotonic)
         self.topic_rates = TopicRates(monotonic)

@@ -113,6 +113,11 @@ class Reader:
         else:
             self._transport.write(frames)
 
+    def give_up(self) -> None:
+        """Called by the hub when it could not send: close the connection."""
+        self.close()
+        self._on_end()
+
     def close(self) -> None:
         """End it. Safe to repeat."""
         self._closed = True
@@ -155,8 +160,7 @@ class Reader:
         except asyncio.CancelledError:
             raise
         except Exception:
-            self._metrics.failures["reader"] += 1
-            log.exception("a reader could not be fed and is closed")
+            self._metrics.failures.caught("reader", "a reader could not be fed and is closed")
             self._feeding = None
             self._on_end()
 

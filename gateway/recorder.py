@@ -36,7 +36,6 @@ RELIEF_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    items: list[Item]
     deliveries: list[Delivery]
     messages: list[Message]  # those to be stored
 
@@ -46,6 +45,7 @@ class Recorder:
 
     After the commit `acknowledge` and the hub are called in one tick, in this order.
     `trouble` is why the history cannot be written, or None; `on_change` is called when it changes.
+    `begin_anew` has the broker deliver again what was not acknowledged.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Recorder:
         metrics: Metrics,
         *,
         acknowledge: Callable[[Sequence[Delivery]], None],
+        begin_anew: Callable[[], None],
         hub: Hub,
         now_us: Callable[[], int],
         monotonic: Callable[[], float],
@@ -66,6 +67,8 @@ class Recorder:
         self._history = history
         self._metrics = metrics
         self._acknowledge = acknowledge
+        self._begin_anew = begin_anew
+        self._undone: deque[list[Item]] = deque()
         self._hub = hub
         self._gather_s = gather_s
         self._on_change = on_change
@@ -106,18 +109,38 @@ class Recorder:
 
     async def _consume(self) -> None:
         while True:
-            items = await self._mailbox.take(MAX_BATCH)
-            gather_s = max(self._gather_s, self._relief_s())
-            if gather_s and len(items) < MAX_BATCH:
-                await asyncio.sleep(gather_s)
-                if not self._mailbox.is_empty:
-                    items += await self._mailbox.take(MAX_BATCH)
-            batch = self._sorted(items)
-            stored = await self._store(batch)
-            if stored is None:
-                await self._endure(batch)
-            else:
-                self._hub.publish(stored)  # in the same tick as the acknowledgement
+            try:
+                await self._record(await self._take())
+            except Exception:  # the task must live
+                self._metrics.failures.caught("recorder", "messages were dropped by an error")
+                self._drop_undone()
+
+    async def _record(self, items: list[Item]) -> None:
+        gather_s = max(self._gather_s, self._relief_s())
+        if gather_s and len(items) < MAX_BATCH:
+            await asyncio.sleep(gather_s)
+            if not self._mailbox.is_empty:
+                items += await self._mailbox.take(MAX_BATCH)
+        batch = self._sorted(items)
+        stored = await self._store(batch)
+        if stored is None:
+            await self._endure(batch)
+        else:
+            self._hub.publish(stored)  # in the same tick as the acknowledgement
+            if self.trouble is not None:  # an error ended the enduring
+                self._set_trouble(None)
+
+    async def _take(self) -> list[Item]:
+        items = await self._mailbox.take(MAX_BATCH)
+        self._undone.append(items)
+        return items
+
+    def _drop_undone(self) -> None:
+        """Make room, acknowledge nothing, and let the broker deliver it again."""
+        while self._undone:
+            self._mailbox.done(self._undone.popleft())
+        self._window.dropped()
+        self._begin_anew()
 
     def _relief_s(self) -> float:
         over = self._history.wal_bytes - RELIEF_FROM_BYTES
@@ -132,13 +155,13 @@ class Recorder:
             self._set_trouble(str(error))
             return None
         except Exception as error:  # the task must live: it is tried again, and /health says so
-            self._metrics.failures["recorder"] += 1
-            log.exception("messages could not be stored")
+            self._metrics.failures.caught("recorder", "messages could not be stored")
             self._set_trouble(f"messages cannot be stored: {type(error).__name__}")
             return None
         self._window.stored(batch.messages)
         self._acknowledge(batch.deliveries)
-        self._mailbox.done(batch.items)
+        self._mailbox.done(self._undone[0])
+        self._undone.popleft()
         self._metrics.stored_total += len(stored)
         self._metrics.rate.add(len(stored))
         self._metrics.topic_rates.add(message.topic for message in stored)
@@ -162,7 +185,7 @@ class Recorder:
             try:
                 async with asyncio.timeout(RETRY_S):
                     while True:
-                        batch = self._sorted(await self._mailbox.take(MAX_BATCH))
+                        batch = self._sorted(await self._take())
                         kept.append((batch, self._hub.publish(batch.messages)))
             except TimeoutError:
                 pass
@@ -171,7 +194,7 @@ class Recorder:
         self._set_trouble(None)
 
     def _sorted(self, items: list[Item]) -> _Batch:
-        batch = _Batch(items, [], [])
+        batch = _Batch([], [])
         for item in items:
             if isinstance(item, Connected):
                 self._window.connected(item)

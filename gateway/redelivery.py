@@ -92,6 +92,11 @@ class RedeliveryWindow:
         self._waiting.append((self._session, message))
         return False
 
+    def dropped(self) -> None:
+        """Take note that what was recorded and not stored yet never will be: it is to come again,
+        and must not be taken for known then."""
+        self._waiting.clear()
+
     def change(self) -> dict[int, int] | None:
         """Return what the next append must write down: packet_id -> id of the rows that count
         beside those that it stores, or None when nothing changed."""

@@ -77,12 +77,13 @@ class Upkeep:
             try:
                 await act()
                 failing = False
-            except Exception as error:  # the task must live; the next time it may work
-                self._metrics.failures[name] += 1
+            except HistoryUnavailable as error:
+                self._metrics.failures.counts[name] += 1
                 if not failing:  # once for each trouble
-                    expected = isinstance(error, HistoryUnavailable)
-                    log.warning("the %s step failed: %s", name, error, exc_info=not expected)
+                    log.warning("the %s step failed: %s", name, error)
                 failing = True
+            except Exception:  # the task must live; the next time it may work
+                self._metrics.failures.caught(name, f"the {name} step failed")
             await asyncio.sleep(interval_s)
 
     async def _tidy(self) -> None:

@@ -6,7 +6,6 @@ Does not: own the socket.
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from gateway.orders import Orders
@@ -14,8 +13,6 @@ from handlers.parsing import parse_json
 from handlers.permits import permit_publish, permit_subscribe
 from handlers.problems import Fault, Problem, to_problem, unprocessable
 from handlers.stream import StreamHandler
-
-log = logging.getLogger(__name__)
 
 PONG: dict[str, object] = {"type": "pong"}
 # action -> (schema of its other fields, scope).
@@ -60,7 +57,9 @@ class Commands:
         except Exception as error:
             answer = to_problem(error)
             if answer is None:
-                log.exception("a command failed: %s id=%s", action, socket.request_id)
+                socket.metrics.failures.caught(
+                    "command", f"a command failed: {action} id={socket.request_id}"
+                )
                 answer = Problem(500, "this is our fault; the log has the details")
             frame |= {"ok": False, "status": answer.status, "detail": answer.detail}
             self._audit(action, command, str(answer.status))

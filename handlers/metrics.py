@@ -46,7 +46,12 @@ class ServiceCollector(Collector):
                 "cause",
                 metrics.write_failures,
             ),
-            ("failures", "Exceptions caught at a boundary, by place", "place", metrics.failures),
+            (
+                "failures",
+                "Exceptions caught at a boundary, by place",
+                "place",
+                metrics.failures.counts,
+            ),
         ):
             family = CounterMetricFamily(f"mqtt_api_{name}", sentence, labels=[label])
             for kind, count in sorted(counts.items()):

@@ -7,8 +7,10 @@ contract neither guards nor marks public. Does not: contain behaviour.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +75,7 @@ def make_application(
         ],
         default_handler_class=NotFound,
         default_handler_args={"path_template": "", **shared},
-        log_function=log_request,
+        log_function=functools.partial(log_request, state.metrics.failures.counts),
         websocket_ping_interval=config.ws_heartbeat_interval,
         websocket_ping_timeout=config.ws_heartbeat_interval,
         websocket_max_message_size=BODY_PER_PAYLOAD * config.max_payload_bytes + BODY_BESIDE_BYTES,
@@ -166,9 +168,11 @@ def _pattern(path: str, root_path: str) -> str:
     return f"(?:(?:{prefix})?/|{prefix})" if path == "/" else f"(?:{prefix})?{own}"
 
 
-def log_request(handler: tornado.web.RequestHandler) -> None:
+def log_request(failures: Counter[str], handler: tornado.web.RequestHandler) -> None:
     """Write the access line: the path, never the query, which may hold a ticket."""
     status = handler.get_status()
+    if status == 500:
+        failures["http"] += 1
     level = logging.INFO if status < 500 else logging.WARNING
     log.log(
         level,

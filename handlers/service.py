@@ -135,6 +135,7 @@ class Stats(Handler):
             "stored_total": metrics.stored_total,
             "dropped_total": dict(metrics.dropped),
             "write_failures_total": dict(metrics.write_failures),
+            "failures_total": dict(metrics.failures.counts),
             "rate_1m": metrics.rate.per_second(),
             **state.history.sizes(),
             "broker": dict(sorted(state.arrivals.broker_says.items())) or None,

@@ -19,7 +19,7 @@ from gateway.reader import Reader
 from handlers.base import Handler
 from handlers.conflation import Conflation
 from handlers.parsing import parse_moment, parse_query
-from handlers.problems import Problem
+from handlers.problems import Problem, to_problem
 from store.errors import HistoryUnavailable, QueryTimeout
 from store.history import History
 from store.message import iso_time
@@ -192,6 +192,12 @@ class StreamHandler(Handler):
     def is_behind(self) -> bool:
         """Whether it is being fed from the history."""
         return self._reader is not None and self._reader.is_behind
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Count what ends a stream by our own fault, after the upgrade too."""
+        if to_problem(value) is None and isinstance(value, Exception):
+            self.metrics.failures.counts["stream"] += 1
+        super().log_exception(typ, value, tb)
 
     def end_reader(self) -> None:
         """Forget the reader. Safe to repeat."""

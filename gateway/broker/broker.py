@@ -245,6 +245,10 @@ class Broker:
         except BrokerAway:
             pass  # the broker delivers them again, and they are recognised
 
+    def begin_anew(self) -> None:
+        """Break the connection off and make another: what was not acknowledged comes again."""
+        self._session.link.interrupt()
+
     # -- news from the session -------------------------------------------------------------------
 
     def on_connected(self, connection: int, protocol: str, max_packet_bytes: int | None) -> None:

@@ -29,9 +29,12 @@ class Intake:
     """Takes messages in until the arrivals are full, and then calls `pause`. The broker's thread
     alone may call it."""
 
-    def __init__(self, arrivals: Arrivals, pause: Callable[[], None]) -> None:
+    def __init__(
+        self, arrivals: Arrivals, pause: Callable[[], None], break_off: Callable[[], None]
+    ) -> None:
         self._arrivals = arrivals
         self._pause = pause
+        self._break_off = break_off
         self._topics: dict[bytes, str] = {}
 
     def take_publish(self, publish: Publish) -> bool:
@@ -61,8 +64,8 @@ class Intake:
                 properties=properties,
             )
         except Exception:
-            self._arrivals.failed()
-            log.exception("a message from the broker could not be taken in")
+            self._failed(publish.qos, publish.dup, publish.packet_id)
+            return False
         if self._arrivals.overflowed:
             self._pause()
             return False
@@ -83,10 +86,17 @@ class Intake:
                 properties=None if properties is None else read_properties(properties),
             )
         except Exception:
-            self._arrivals.failed()
-            log.exception("a message from the broker could not be taken in")
+            self._failed(message.qos, bool(message.dup), message.mid)
         if self._arrivals.overflowed:
             self._pause()
+
+    def _failed(self, qos: int, dup: bool, packet_id: int) -> None:
+        """See to it that what failed by chance comes again, and what always fails does not."""
+        self._arrivals.failed("on_message", "a message from the broker could not be taken in")
+        if qos and dup:
+            self._arrivals.let_go(packet_id)
+        elif qos:
+            self._break_off()
 
 
 def _unpacked(packed: bytes) -> tuple[Sequence[int], str | None]:

@@ -59,15 +59,20 @@ class Link:
         ended: Callable[[str], float],
         wait_for_room: Callable[[float], bool],
         leave: Callable[[], None],
+        break_off: Callable[[], None] = lambda: None,
+        failed: Callable[[str, str], None] = lambda place, sentence: log.exception(sentence),
     ) -> None:
         self._prepare = prepare
         self._ended = ended
         self._wait_for_room = wait_for_room
         self._leave = leave
+        self._break_off = break_off
+        self._failed = failed
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.setblocking(False)
         self._wake_write.setblocking(False)
         self._stopping = threading.Event()
+        self._interrupted = threading.Event()
         self._attempt = 0
         self._accepted_at = 0.0
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
@@ -86,6 +91,11 @@ class Link:
             self._wake_write.send(b"w")
         except (BlockingIOError, OSError):
             pass  # awake already, or stopped
+
+    def interrupt(self) -> None:
+        """Have the connection broken off and made anew. From any thread."""
+        self._interrupted.set()
+        self.wake()
 
     def established(self) -> None:
         """The broker accepted us: the next attempt need not wait long."""
@@ -114,22 +124,30 @@ class Link:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self.last_turn = time.monotonic()
-            if not self._wait_for_room(1.0):
-                continue
-            failure = ""
+            delay = 0.0
             try:
-                client, find_socket = self._prepare()
-                self._connect(client)
-                self._serve(client, find_socket)
-            except (OSError, ValueError) as error:
-                failure = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            except Exception as error:  # the thread must live, whatever a library throws
-                log.exception("the broker's thread caught an error and goes on")
-                failure = f"internal error: {type(error).__name__}"
-            delay = self._ended(failure)
+                if not self._wait_for_room(1.0):
+                    continue
+                delay = self._ended(self._one_connection())
+            except Exception:  # the thread must live, whatever happens
+                self._failed("broker_thread", "the broker's thread caught an error and goes on")
             usual = RECONNECT_DELAYS_S[min(self._attempt, len(RECONNECT_DELAYS_S) - 1)]
             self._attempt += 1
             self._pause(max(delay, usual * (0.5 + random.random() / 2)))
+
+    def _one_connection(self) -> str:
+        """Connect, and serve the connection until it ends; return why the attempt failed, if so."""
+        try:
+            client, find_socket = self._prepare()
+            self._connect(client)
+            self._interrupted.clear()
+            self._serve(client, find_socket)
+        except (OSError, ValueError) as error:
+            return getattr(error, "strerror", None) or str(error) or type(error).__name__
+        except Exception as error:
+            self._failed("broker_thread", "a connection to the broker ended by an error of ours")
+            return f"internal error: {type(error).__name__}"
+        return ""
 
     def _connect(self, client: PollableClient) -> None:
         self.connecting = True
@@ -158,6 +176,9 @@ class Link:
             if self._stopping.is_set() and not left:
                 left = True
                 self._leave()
+            if self._interrupted.is_set():
+                self._interrupted.clear()
+                self._break_off()
             while client.want_write():  # again: a packet may come between its last look and ours
                 client.loop_write()
                 if find_socket() is None:

@@ -53,6 +53,9 @@ MAX_SHORT_LIVES = 8
 PAUSED = "paused until the messages that wait are stored"
 STOPPING = "stopping"
 STARTING_CLEAN = "starting a clean session"
+BROKEN_OFF = "broken off after an error of ours, to begin anew"
+# An error that comes again with each connection may not keep the broker busy.
+BROKEN_OFF_DELAY_S = 1.0
 
 
 class News(Protocol):
@@ -98,8 +101,15 @@ class Session:
         self._lost_because = ""
         self._delay_s = 0.0
         self._short_lives = 0
-        self._intake = Intake(arrivals, self._pause)
-        self.link = Link(self._prepare, self._ended, mailbox.wait_for_room, self._leave)
+        self._intake = Intake(arrivals, self._pause, self._break_off)
+        self.link = Link(
+            self._prepare,
+            self._ended,
+            mailbox.wait_for_room,
+            self._leave,
+            self._break_off,
+            arrivals.failed,
+        )
 
     @contextmanager
     def client(self) -> Iterator[tuple[BufferedClient, int]]:
@@ -132,7 +142,11 @@ class Session:
     def _tell(self) -> None:
         while self._events:
             handler, values = self._events.popleft()
-            handler(*values)
+            try:
+                handler(*values)
+            except Exception:  # those behind it must hear their news, too
+                self._arrivals.failed("news", "news of the broker led to an error; beginning anew")
+                self.link.interrupt()
 
     # -- one connection --------------------------------------------------------------------------
 
@@ -181,18 +195,27 @@ class Session:
         return client
 
     def _set_callbacks(self, client: BufferedClient) -> None:
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
+        client.on_connect = self._guarded("on_connect", self._on_connect)
+        client.on_disconnect = self._guarded("on_disconnect", self._on_disconnect)
         client.on_message = self._intake.take_message
         client.take_publish = self._intake.take_publish
-        client.on_publish = lambda _client, _data, packet_id, reason, _properties: self._post(
-            self._news.on_published, packet_id, reason
-        )
-        client.on_subscribe = lambda _client, _data, packet_id, reasons, _properties: self._post(
-            self._news.on_answered, packet_id, reasons
-        )
+        client.on_publish = self._guarded("on_publish", self._on_publish)
+        client.on_subscribe = self._guarded("on_subscribe", self._on_answer)
         client.on_unsubscribe = client.on_subscribe
         client.on_socket_register_write = lambda _client, _data, _socket: self.link.wake()
+
+    def _guarded(self, name: str, callback: Callable[..., None]) -> Callable[..., None]:
+        """Return the callback for paho, which would swallow what it throws and go on with half a
+        connection."""
+
+        def guarded(*values: Any) -> None:
+            try:
+                callback(*values)
+            except Exception:
+                self._arrivals.failed(name, f"{name} failed; the connection is made anew")
+                self._break_off()
+
+        return guarded
 
     def _on_connect(
         self,
@@ -242,10 +265,26 @@ class Session:
         elif not self._lost_because:
             self._lost_because = f"the connection was lost ({reason})"
 
+    def _on_publish(
+        self, _client: Client, _data: Any, packet_id: int, reason: ReasonCode, _properties: Any
+    ) -> None:
+        self._post(self._news.on_published, packet_id, reason)
+
+    def _on_answer(
+        self, _client: Client, _data: Any, packet_id: int, reasons: Any, _properties: Any
+    ) -> None:
+        self._post(self._news.on_answered, packet_id, reasons)
+
     def _pause(self) -> None:
         """Leave until the messages that wait are stored; the broker keeps what comes meanwhile."""
         if not self._lost_because and self._client is not None:
             self._lost_because = PAUSED
+            self._client.disconnect()
+
+    def _break_off(self) -> None:
+        """Leave, and come back: what was not acknowledged is then delivered again."""
+        if not self._lost_because and self._client is not None:
+            self._lost_because, self._delay_s = BROKEN_OFF, BROKEN_OFF_DELAY_S
             self._client.disconnect()
 
     def _leave(self) -> None:

@@ -187,5 +187,8 @@ async def test_an_overflow_shuts_the_door_until_the_next_connection() -> None:
 async def test_what_could_not_be_taken_in_is_counted() -> None:
     """A failure at the door is visible in the metrics."""
     door = Door()
-    door.arrivals.failed()
-    assert door.metrics.failures["on_message"] == 1
+    try:
+        raise KeyError("x")
+    except KeyError:
+        door.arrivals.failed("on_message", "it failed")
+    assert door.metrics.failures.counts["on_message"] == 1

@@ -325,7 +325,7 @@ async def test_a_reader_that_cannot_be_fed_is_ended_and_counted(
         reader.start_at(Position(0))
         async with asyncio.timeout(5):
             await stage.ended.wait()
-        assert stage.metrics.failures["reader"] == 1
+        assert stage.metrics.failures.counts["reader"] == 1
         assert not reader.is_behind
 
 

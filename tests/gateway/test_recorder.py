@@ -44,6 +44,7 @@ class Desk:
             history,
             self.metrics,
             acknowledge=self.acknowledge,
+            begin_anew=lambda: self.events.append(("begin anew", 1)),
             hub=self.hub,
             now_us=lambda: NOW_US,
             monotonic=time.monotonic,

@@ -19,6 +19,7 @@ class Scale:
     kill_messages_per_s: int = 1_000
     qos2_kills: int = 2
     stops: int = 2
+    callbacks: int = 5
 
     # -- the disk and the clock --------------------------------------------------------------
     power_cuts: int = 24
@@ -35,4 +36,5 @@ FULL = Scale(
     power_cuts=200,
     power_cut_restarts=200,
     power_cut_messages=4_000,
+    callbacks=100,
 )

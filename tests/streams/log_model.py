@@ -340,7 +340,7 @@ class Log:
                 break
             await self.held.answer(0)
         assert not any(connection.reader.is_behind for connection in self.open), "never caught up"
-        assert not self.failures.failures
+        assert not self.failures.failures.counts
         for connection in self.open:
             self.check(connection, through=max(self.all, default=0))
         for connection in self.ended:
