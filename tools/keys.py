@@ -15,14 +15,14 @@ from store.topics import InvalidTopic, check_filter
 EXIT_CONFIG = 78
 
 
-def add_parser(commands: Any, default_file: str) -> None:
+def add_parser(commands: Any) -> None:
     """Describe the command to the parser of server.py."""
     keys = commands.add_parser(
         "keys",
         help="make, list and remove keys",
         epilog="example: server.py keys add line1 --scope read --read 'factory/line1/#'",
     )
-    keys.add_argument("--file", default=default_file, help="the file (default: API_KEYS_FILE)")
+    keys.add_argument("--file", help="the file (default: API_KEYS_FILE)")
     actions = keys.add_subparsers(dest="action", required=True)
     add = actions.add_parser("add", help="make a key and print it, once")
     add.add_argument("name", help="who will use it")
@@ -35,12 +35,12 @@ def add_parser(commands: Any, default_file: str) -> None:
     remove.add_argument("name")
 
 
-def run(options: argparse.Namespace, now_us: int) -> int:
+def run(options: argparse.Namespace, default_file: str, now_us: int) -> int:
     """Do what was asked for; return the exit status."""
-    if not options.file:
+    if not (options.file or default_file):
         print("which file? set API_KEYS_FILE or give --file", file=sys.stderr)
         return EXIT_CONFIG
-    path = Path(options.file)
+    path = Path(options.file or default_file)
     try:
         if options.action == "add":
             _add(path, options, now_us)
