@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -16,12 +15,10 @@ from typing import Concatenate, ParamSpec, TypeVar
 import aiosqlite
 
 from store.errors import QueryTimeout
+from store.interruption import Interruption
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-# SQLite asks "go on?" each so many virtual-machine steps: well under a millisecond.
-PROGRESS_STEPS = 2_000
 
 
 async def connect(target: Path | str) -> aiosqlite.Connection:
@@ -50,21 +47,26 @@ async def run(
     )
 
 
-def read_within(
-    connection: sqlite3.Connection, budget_s: float, function: Callable[[sqlite3.Connection], T]
+async def read_within(
+    connection: aiosqlite.Connection, budget_s: float, function: Callable[[sqlite3.Connection], T]
 ) -> T:
     """Run a question in one read transaction. Raises QueryTimeout when it takes too long."""
-    deadline = time.monotonic() + budget_s
-    connection.set_progress_handler(lambda: time.monotonic() > deadline, PROGRESS_STEPS)
+    limit = Interruption(connection._conn, budget_s)
     try:
-        connection.execute("BEGIN")
-        return function(connection)
+        return await run(connection, _read, function)
     except sqlite3.OperationalError as error:
-        if "interrupted" in str(error):
+        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
             raise QueryTimeout(f"the query ran longer than {budget_s:g} s") from None
         raise
     finally:
-        connection.set_progress_handler(None, 0)
+        limit.cancel()
+
+
+def _read(connection: sqlite3.Connection, function: Callable[[sqlite3.Connection], T]) -> T:
+    try:
+        connection.execute("BEGIN")
+        return function(connection)
+    finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
 

@@ -20,7 +20,7 @@ import aiosqlite
 
 from store import connections, quarantine, schema
 from store.ballast import Ballast
-from store.connections import connect, run
+from store.connections import connect, read_within, run
 from store.errors import HistoryDamaged, HistoryUnavailable, QueryTimeout
 from store.failures import cause_of, could_not_open, is_damage, unavailable
 from store.lock_file import LockFile
@@ -161,9 +161,8 @@ class Database:
         except TimeoutError:
             raise QueryTimeout("all readers of the history are busy") from None
         work = asyncio.ensure_future(
-            run(
+            read_within(
                 reader,
-                connections.read_within,
                 self._query_timeout_s,
                 lambda connection: function(connection, *args, **kwargs),
             )

@@ -13,26 +13,31 @@ from store.minutes import id_range
 
 SECOND_US = 1_000_000
 # json_extract on text that is not JSON would fail the whole query, so validity is asked first.
-# SQLite's JSON ends at a NUL, and reads 1e999 as infinity; below 1e300 even sums are finite.
-# length() stops at a NUL as well: equal lengths mean plain ASCII, and spare the slow instr().
+# SQLite's JSON ends at a NUL, so there must be none.
+_VALUE = """
+CASE WHEN typeof(payload) = 'text' AND instr(payload, char(0)) = 0
+        AND json_valid(payload) AND json_type(payload, :field) IN ('integer', 'real')
+    THEN json_extract(payload, :field) END
+"""
+# SQLite reads 1e999 as infinity, and below 1e300 even sums are finite. So rare that it is looked
+# for in the answer first.
+_MOST = 1e300
+_FINITE_VALUE = f"CASE WHEN abs({_VALUE}) <= {_MOST} THEN {_VALUE} END"
+# LIMIT -1 keeps the inner SELECT a step of its own: folded into the outer one, it would compute
+# each value once for each of its uses; kept in a table, it would write them down first.
 _BUCKETS = """
-WITH found AS MATERIALIZED (
-    SELECT id, timestamp_us / :bucket_us AS bucket,
-        CASE WHEN typeof(payload) = 'text'
-                AND (length(payload) = length(CAST(payload AS BLOB)) OR instr(payload, char(0)) = 0)
-                AND json_valid(payload) AND json_type(payload, :field) IN ('integer', 'real')
-            THEN json_extract(payload, :field) END AS value
+SELECT bucket, count(value), min(value), max(value), avg(value),
+       min(CASE WHEN value IS NOT NULL THEN id END), max(CASE WHEN value IS NOT NULL THEN id END),
+       count(*)
+FROM (
+    SELECT id, timestamp_us / :bucket_us AS bucket, {value} AS value
     FROM message
     WHERE topic_id = (SELECT id FROM topic WHERE name = :topic)
       AND id >= :first_id AND id <= :last_id
       AND timestamp_us >= :since_us AND timestamp_us < :until_us
-), number AS (
-    SELECT id, bucket, CASE WHEN value BETWEEN -1e300 AND 1e300 THEN value END AS value FROM found
+    LIMIT -1
 )
-SELECT bucket, count(value), min(value), max(value), avg(value),
-       min(CASE WHEN value IS NOT NULL THEN id END), max(CASE WHEN value IS NOT NULL THEN id END),
-       count(*)
-FROM number GROUP BY bucket ORDER BY bucket
+GROUP BY bucket ORDER BY bucket
 """
 _LARGEST = 2**63 - 1
 
@@ -69,18 +74,18 @@ def series(
     """Return the series of one topic. `field` is a JSON path; None means the payload itself."""
     first_id, last_id = id_range(connection, since_us, until_us)
     path = field or "$"
-    rows = connection.execute(
-        _BUCKETS,
-        {
-            "topic": topic,
-            "field": path,
-            "since_us": since_us,
-            "until_us": until_us,
-            "bucket_us": bucket_us,
-            "first_id": first_id,
-            "last_id": _LARGEST if last_id is None else last_id,
-        },
-    ).fetchall()
+    asked = {
+        "topic": topic,
+        "field": path,
+        "since_us": since_us,
+        "until_us": until_us,
+        "bucket_us": bucket_us,
+        "first_id": first_id,
+        "last_id": _LARGEST if last_id is None else last_id,
+    }
+    rows = connection.execute(_BUCKETS.format(value=_VALUE), asked).fetchall()
+    if any(row[1] and not -_MOST <= row[2] <= row[3] <= _MOST for row in rows):
+        rows = connection.execute(_BUCKETS.format(value=_FINITE_VALUE), asked).fetchall()
     ends = {row[5] for row in rows} | {row[6] for row in rows}
     values = _values(connection, path, [end for end in ends if end is not None])
     points = [
