@@ -66,14 +66,14 @@ class Handler(tornado.web.RequestHandler):
         gate.admit_origin(method, request.headers.get("Origin"), request.host)
         if method == "OPTIONS":
             return
-        known = self.contract.methods(self.path_template)
-        if method not in known:
-            raise Problem(
-                405,
-                f"{method} is not possible here; possible are {', '.join(known)}",
-                headers={"Allow": ", ".join(known)},
-            )
+        if method not in self.contract.methods(self.path_template):
+            raise self._not_possible()
         self.admit(self.contract.scope(self.path_template, "GET" if method == "HEAD" else method))
+
+    def _not_possible(self) -> Problem:
+        known = ", ".join(self.contract.methods(self.path_template))
+        detail = f"{self.request.method} is not possible here; possible are {known}"
+        return Problem(405, detail, headers={"Allow": known})
 
     def admit(self, scope: str) -> None:
         """Find out who calls, count the call, and see whether it may do this."""
@@ -227,6 +227,8 @@ class Handler(tornado.web.RequestHandler):
         """Write every error as a problem document that shows nothing internal."""
         error = kwargs.get("exc_info", (None, None, None))[1]
         problem = to_problem(error) if error is not None else None
+        if problem is None and status_code == 405:  # a method that Tornado does not know at all
+            problem = self._not_possible()
         if problem is None and status_code < 500:
             problem = Problem(status_code, "the request could not be understood")
         if problem is None:
@@ -244,10 +246,15 @@ class NotFound(Handler):
     """What no route matches."""
 
     async def prepare(self) -> None:
-        """Answer 404, whatever the method."""
+        """Answer 404, whatever the method. To look for what is not there counts, too."""
         self.check_sizes()
+        self.address = self.gate.address(self.request.remote_ip or "", self.request.headers)
         self.gate.admit_host(self.request.host)
-        raise Problem(404, "there is nothing here; /docs lists what there is")
+        self.count(1, None)
+        raise self._not_possible()
+
+    def _not_possible(self) -> Problem:
+        return Problem(404, "there is nothing here; /docs lists what there is")
 
 
 async def _finished(answer: Awaitable[None] | None) -> None:

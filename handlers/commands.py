@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.orders import Orders
 from handlers.parsing import parse_json
-from handlers.permits import permit_publish, permit_subscribe
+from handlers.permits import permit_order, permit_subscribe
 from handlers.problems import Fault, Problem, to_problem, unprocessable
 from handlers.stream import StreamHandler
 
@@ -70,7 +70,7 @@ class Commands:
     async def _do(self, action: str, command: dict[str, Any]) -> dict[str, Any]:
         caller = self._socket.caller
         if action == "publish":
-            permit_publish(caller, command["topic"])
+            permit_order(caller, command)
             return await self._orders.publish(command)
         if action == "subscribe":
             permit_subscribe(caller, command["topic"])

@@ -6,6 +6,7 @@ which operation. Does not: hold a rule of its own; openapi.json is where the con
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,8 @@ from store.topics import InvalidTopic, check_filter, check_name, check_publish_n
 
 METHODS = ("get", "post", "put", "patch", "delete")
 _INTEGER = re.compile(r"-?\d{1,18}")
+# Faults that are told at once; who made more of them has not read the description.
+MAX_FAULTS = 100
 
 # Formats that the document names and this program knows: each raises its own sentence.
 _FORMATS: dict[str, tuple[Callable[[str], object], type[Exception]]] = {
@@ -129,11 +132,11 @@ class Contract:
     @staticmethod
     def _check(validator: jsonschema.Draft202012Validator, value: Any) -> None:
         try:
-            errors = list(validator.iter_errors(value))
+            errors = list(itertools.islice(validator.iter_errors(value), MAX_FAULTS))
         except RecursionError:
             raise unprocessable([Fault("", "is nested too deeply")]) from None
         if errors:
-            raise unprocessable(_faults(errors))
+            raise unprocessable(_faults(errors)[:MAX_FAULTS])
 
     def query(self, path: str, method: str, query: str) -> dict[str, Any]:
         """Parse and check a query; defaults filled in. A Problem 422 names every fault."""
@@ -188,6 +191,16 @@ def _pattern(_validator: Any, pattern: str, value: object, _schema: Any) -> Iter
         yield jsonschema.ValidationError("does not match the pattern")
 
 
+def _items(validator: Any, items: Any, value: object, schema: Any) -> Iterator[Exception]:
+    """Check each entry of a list, unless it is too long anyway: a megabyte of entries, each one
+    checked, held everybody up for half a minute."""
+    if isinstance(value, list) and len(value) <= schema.get("maxItems", len(value)):
+        yield from _CHECK_ITEMS(validator, items, value, schema)
+
+
+_CHECK_ITEMS = jsonschema.Draft202012Validator.VALIDATORS["items"]
+
+
 def _is_integer(_checker: Any, value: object) -> bool:
     """Tell a whole number as it must be written here: 2.0 would not do in an MQTT packet."""
     return isinstance(value, int) and not isinstance(value, bool)
@@ -195,7 +208,7 @@ def _is_integer(_checker: Any, value: object) -> bool:
 
 _Validator = jsonschema.validators.extend(
     jsonschema.Draft202012Validator,
-    {"pattern": _pattern},
+    {"pattern": _pattern, "items": _items},
     type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
 )
 
@@ -239,7 +252,7 @@ def _faults(errors: list[Any]) -> list[Fault]:
                     faults.append(Fault(pointer + _step(name), "is required"))
         elif error.validator == "additionalProperties":
             known = error.schema["properties"]
-            for name in sorted(set(error.instance) - set(known)):
+            for name in sorted(set(error.instance) - set(known))[:MAX_FAULTS]:
                 allowed = ", ".join(sorted(known))
                 faults.append(
                     Fault(pointer + _step(name), f"is not a field here; known are: {allowed}")

@@ -27,7 +27,8 @@ from handlers.hosts import caller_address
 from handlers.problems import RETRY_AFTER_S, Problem
 from store.message import compact_json
 
-log = logging.getLogger("access")
+log = logging.getLogger(__name__)
+access_log = logging.getLogger("access")
 
 # Connections beside those of the readers: what a plant with some hundred programs needs, each
 # with a few; more than that at once are a flood.
@@ -39,6 +40,9 @@ BARE_400 = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 # Bodies that are on their way or being worked on, all together: a hundred callers that send the
 # largest body slowly would else take half a gigabyte. Two of the largest always fit.
 MIN_BODIES_BYTES = 64 * 1024 * 1024
+
+# `curl -d` says that its JSON is a form.
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 MALFORMED = Problem(400, "this is no well-formed HTTP/1.1 request")
 TOO_LARGE = Problem(413, "the body is far too large")
@@ -67,7 +71,7 @@ def places_for(readers: int) -> int:
 def refusal(problem: Problem) -> bytes:
     """Return a whole answer, after which the connection is closed."""
     request_id = secrets.token_hex(8)
-    log.info("- - %d id=%s", problem.status, request_id)
+    access_log.info("- - %d id=%s", problem.status, request_id)
     body = compact_json(problem.document(request_id)).encode("utf-8")
     headers = {
         "Content-Type": "application/problem+json",
@@ -137,6 +141,8 @@ class Request(tornado.httputil.HTTPMessageDelegate):
         length = headers.get("Content-Length", "")
         if length.isascii() and length.isdigit() and int(length[:20]) > self._server.max_body_bytes:
             self._connection.problem = TOO_LARGE
+        if headers.get("Content-Type", "").lower().startswith(FORMS):
+            del headers["Content-Type"]  # Tornado would take the body apart, and refuse JSON
         return self._then.headers_received(start_line, headers)
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:

@@ -53,11 +53,12 @@ class Export(Handler):
             pass  # the reader left; it knows where it stopped
 
     async def _stream(self, selection: Selection, page: Page, form: str, raw: bool) -> None:
-        if form == "csv":
-            self.write(csv_header())
         if self.request.method == "HEAD":
+            await self.flush()  # headers without a length, as those of a stream are
             await self.finish()
             return
+        if form == "csv":
+            self.write(csv_header())
         while True:
             if form == "csv":
                 self.write(csv_lines(page.messages, raw=raw))

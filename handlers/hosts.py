@@ -23,7 +23,9 @@ def host_is_ours(host: str, allowed: Sequence[str], own_names: Sequence[str]) ->
     """
     name = host.strip().lower()
     if name.startswith("["):
-        name = name[1:].partition("]")[0]
+        name, _, port = name[1:].partition("]")
+        if port and not port.startswith(":"):
+            return False
     elif name.count(":") == 1:
         name = name.partition(":")[0]
     name = name.rstrip(".")
@@ -55,17 +57,24 @@ def caller_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Networ
             break
         address = hop.strip()
     try:
-        found = ipaddress.ip_address(address)
+        found = _unmapped(address)
     except ValueError:
         return peer
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is None:
+    if isinstance(found, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((found, IPV6_SITE_BITS), strict=False))
     return str(found)
 
 
 def _is_in(address: str, networks: Sequence[Network]) -> bool:
     try:
-        found = ipaddress.ip_address(address)
+        found = _unmapped(address)
     except ValueError:
         return False
     return any(found in network for network in networks)
+
+
+def _unmapped(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the address; an IPv4 one that came over an IPv6 socket as what it is."""
+    found = ipaddress.ip_address(address)
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return mapped or found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
+import tornado.httputil
 import tornado.websocket
 
 from gateway.hub import Encoder
@@ -23,6 +24,23 @@ TRY_AGAIN_LATER = 1013
 # Commands of one connection that may wait for the broker at once; beyond it they wait unread.
 MAX_PENDING_COMMANDS = 100
 AUTH_WITHIN_S = 5.0
+
+
+VERSION = "13"
+
+
+def missing_for_upgrade(request: tornado.httputil.HTTPServerRequest) -> str:
+    """Return what a request lacks to become a WebSocket (RFC 6455, 4.2.1); empty when nothing."""
+    headers = request.headers
+    words = [word.strip().lower() for word in headers.get("Connection", "").split(",")]
+    wanted = {
+        "GET over HTTP/1.1": (request.method, request.version) == ("GET", "HTTP/1.1"),
+        "Upgrade: websocket": headers.get("Upgrade", "").lower() == "websocket",
+        "Connection: Upgrade": "upgrade" in words,
+        f"Sec-WebSocket-Version: {VERSION}": headers.get("Sec-WebSocket-Version") == VERSION,
+        "Sec-WebSocket-Key": "Sec-WebSocket-Key" in headers,
+    }
+    return next((name for name, is_there in wanted.items() if not is_there), "")
 
 
 class LiveSocket(StreamHandler, tornado.websocket.WebSocketHandler):
@@ -40,9 +58,12 @@ class LiveSocket(StreamHandler, tornado.websocket.WebSocketHandler):
         await super().prepare()
         if self.request.method not in ("GET", "HEAD"):
             return
-        if self.request.headers.get("Upgrade", "").lower() != "websocket":
+        missing = missing_for_upgrade(self.request)
+        if missing:
             raise Problem(
-                426, "this is a WebSocket; ask for an upgrade", headers={"Upgrade": "websocket"}
+                426,
+                f"this is a WebSocket: ask for an upgrade with {missing}",
+                headers={"Upgrade": "websocket", "Sec-WebSocket-Version": VERSION},
             )
         self.admit_reader()
 

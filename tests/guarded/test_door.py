@@ -18,6 +18,7 @@ from handlers.contract import load_document
 from handlers.door import OTHER_FILES
 from tests.guarded.asking import (
     PROBLEM,
+    UPGRADE,
     Launch,
     ask,
     bearer,
@@ -255,3 +256,77 @@ def test_bodies_on_their_way_are_bounded_together(service: ServiceProcess) -> No
         assert any(status_of(answer) == 503 for answer in refused)
     service.wait_for(lambda: figure(service, "connections") <= 2)
     assert ask(service, "POST", "/publish", order, KEY).status == 200
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "Multipart/Form-Data; boundary=x",
+        "text/plain",
+        "application/x-www-form-urlencoded; charset=utf-8",
+    ],
+)
+def test_json_is_taken_whatever_it_is_said_to_be(service: ServiceProcess, kind: str) -> None:
+    """The content type of a request is ignored: `curl -d` calls JSON a form, and nobody takes it
+    apart as one, however many `&` it has."""
+    order = {"topic": "door/form", "payload": "a&b=" * 3_000}
+    answer = ask(service, "POST", "/publish", order, {**KEY, "Content-Type": kind})
+    assert answer.status == 200, answer.content
+
+
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "get", "X" * 100])
+def test_an_unknown_method_is_a_405_that_names_the_known(
+    service: ServiceProcess, method: str
+) -> None:
+    """Also a method that Tornado does not know gets its Allow; where there is nothing, a 404."""
+    answer = ask(service, method, "/messages", headers=KEY)
+    assert answer.status == 405
+    assert answer.headers["Allow"] == "DELETE, GET, HEAD, OPTIONS"
+    assert method in answer.json()["detail"]
+    assert ask(service, method, "/nothing", headers=KEY).status == 404
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong", "named"),
+    [
+        ("GET /ws HTTP/1.1", {"Sec-WebSocket-Version": "8"}, "Sec-WebSocket-Version: 13"),
+        ("GET /ws HTTP/1.1", {"Sec-WebSocket-Key": None}, "Sec-WebSocket-Key"),
+        ("GET /ws HTTP/1.1", {"Connection": "close"}, "Connection: Upgrade"),
+        ("GET /ws HTTP/1.1", {"Upgrade": "h2c"}, "Upgrade: websocket"),
+        ("GET /ws HTTP/1.0", {}, "GET over HTTP/1.1"),
+        ("HEAD /ws HTTP/1.1", {}, ""),
+    ],
+)
+def test_half_a_handshake_is_a_426_that_says_what_is_missing(
+    service: ServiceProcess, line: str, wrong: dict[str, str | None], named: str
+) -> None:
+    """What cannot become a WebSocket is a problem document before anything begins; HEAD never
+    opens one."""
+    headers = {"Host": "a", **UPGRADE, "X-API-Key": "the-key", **wrong}
+    lines = "".join(f"{name}: {text}\r\n" for name, text in headers.items() if text)
+    raw = exchange(service.port, f"{line}\r\n{lines}\r\n".encode())
+    assert status_of(raw) == 426
+    assert b"Sec-Websocket-Version: 13" in raw
+    if named:
+        assert_problem(raw)
+        assert named in json.loads(raw.partition(b"\r\n\r\n")[2])["detail"]
+    else:
+        assert raw.endswith(b"\r\n\r\n")
+
+
+def test_head_of_a_stream_promises_no_length(service: ServiceProcess) -> None:
+    """HEAD answers as GET: an export is streamed, so neither names a length."""
+    for query in ("", "?format=csv"):
+        answer = ask(service, "HEAD", f"/export{query}", headers=KEY)
+        assert (answer.status, answer.headers["Content-Length"]) == (200, None)
+
+
+def test_looking_for_what_is_not_there_counts(launch: Launch) -> None:
+    """Who tries out paths is limited like everybody; so are the large files of the pages."""
+    service = launch(RATE_LIMIT_REQUESTS="30", RATE_LIMIT_WINDOW="600", MQTT_SUBSCRIPTIONS="")
+    statuses = [ask(service, "GET", f"/nothing/{number}").status for number in range(40)]
+    assert {404, 429} == set(statuses)
+    assert ask(service, "GET", "/assets/docs.js").status == 429
+    assert ask(service, "GET", "/health").status == 200

@@ -119,6 +119,9 @@ def test_a_batch_is_bounded(service: ServiceProcess) -> None:
         ):
             headers = {"Content-Type": kind}
             assert ask(service, "POST", "/publish/batch", body, headers).status == status
+    # Too many are not even read: what is wrong in them is not told.
+    headers = {"Content-Type": "application/x-ndjson"}
+    assert ask(service, "POST", "/publish/batch", b"{\n" * 1_001, headers).status == 413
 
 
 SLOW = 500

@@ -197,3 +197,20 @@ def test_a_part_of_the_path_is_checked_like_a_parameter(contract: Contract) -> N
     with pytest.raises(Problem) as caught:
         contract.check_text("topic", "a#", "topic-filter")
     assert caught.value.faults == [Fault("topic", "may have # only as the whole last level")]
+
+
+def test_what_is_far_too_much_is_not_read_entry_by_entry(contract: Contract) -> None:
+    """A list that is too long is one fault, whatever its entries are, and no more than a hundred
+    faults are told: a megabyte of either held everybody up for half a minute."""
+
+    def told(order: dict[str, Any]) -> list[Fault]:
+        with pytest.raises(Problem) as caught:
+            contract.check_schema("Publish", {"topic": "a", "payload": 1, **order})
+        return caught.value.faults
+
+    pairs = {"user_properties": [["only one"]] * 1_000}
+    assert told({"properties": pairs}) == [
+        Fault("/properties/user_properties", "must have at most 100 entries")
+    ]
+    assert len(told({"properties": {"user_properties": [["only one"]] * 100}})) == 100
+    assert len(told({f"x{number}": number for number in range(1_000)})) == 100

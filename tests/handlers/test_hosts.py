@@ -37,6 +37,8 @@ TRUSTED = parse_networks(("10.0.0.0/8", "192.168.1.1", "fd00::/8"))
         (".", False),
         (":8000", False),
         ("[]", False),
+        ("[::1].evil.example", False),
+        ("[::1]evil.example", False),
         ("evil.example", False),
         ("evil.example:8000", False),
         ("extra.example.evil.example", False),
@@ -87,6 +89,8 @@ def test_any_host_is_an_answer(host: str) -> None:
         ("2001:db8:1:2:3::4", (), "2001:db8:1:2::/64"),
         ("10.0.0.1", ("2001:db8:1:2:ffff::9",), "2001:db8:1:2::/64"),
         ("::1", (), "::/64"),
+        ("::ffff:1.2.3.4", (), "1.2.3.4"),  # IPv4 over a socket of both kinds
+        ("::ffff:10.0.0.1", ("5.6.7.8", "::ffff:10.0.0.2"), "5.6.7.8"),
         ("", (), ""),
     ],
 )

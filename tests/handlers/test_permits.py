@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from handlers.keyring import ANYBODY, Caller
-from handlers.permits import permit_publish, permit_subscribe, permits_filter
+from handlers.permits import permit_order, permit_publish, permit_subscribe, permits_filter
 from handlers.problems import Problem
 from store.topics import TopicFilter
 
@@ -51,6 +51,21 @@ def test_publishing_stays_within_the_filters(
 ) -> None:
     """A key may publish to what its filters match; without filters, to everything."""
     assert refused(permit_publish, caller(None, publish), topic) is not allowed
+
+
+@pytest.mark.parametrize(
+    ("reply_to", "allowed"), [("r/x", True), ("p/x", True), ("other", False), (None, True)]
+)
+def test_replies_go_only_where_the_key_may_look_or_write(
+    reply_to: str | None, allowed: bool
+) -> None:
+    """Who asks for a reply has somebody publish it: to a topic of its own rights."""
+    order = {"topic": "p/ask", "payload": 1}
+    if reply_to:
+        order["properties"] = {"response_topic": reply_to}
+    assert refused(permit_order, caller(["r/#"], ["p/#"]), order) is not allowed
+    assert not refused(permit_order, caller(), order)
+    assert refused(permit_order, caller(["r/#"], ["p/#"]), {**order, "topic": "r/ask"})
 
 
 @pytest.mark.parametrize(
