@@ -11,6 +11,7 @@ Answers for: the names that programs may use. All else is internal.
 """
 
 from client.async_client import AsyncMQTTAPIClient
+from client.async_stream import AsyncMessageStream
 from client.calls import Outgoing
 from client.errors import (
     AuthenticationFailed,
@@ -30,12 +31,14 @@ from client.errors import (
 from client.export_file import Exported, ExportProgress
 from client.retry import RetryPolicy
 from client.sync_client import MQTTAPIClient
+from client.sync_stream import MessageStream
 from client.values import Gap, Message, Point, Reply, Series, Topic
 from client.version import VERSION as __version__
 from client.websocket_client import MQTTWebSocketClient
 
 __all__ = [
     "AsyncMQTTAPIClient",
+    "AsyncMessageStream",
     "AuthenticationFailed",
     "BrokerRefused",
     "ConnectionFailed",
@@ -49,6 +52,7 @@ __all__ = [
     "MQTTAPIError",
     "MQTTWebSocketClient",
     "Message",
+    "MessageStream",
     "NotFound",
     "OutcomeUnknown",
     "Outgoing",

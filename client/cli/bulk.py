@@ -5,6 +5,7 @@ Answers for: options, progress bars and the pace of a replay. Does not: build re
 
 from __future__ import annotations
 
+import glob
 import json
 import re
 import sys
@@ -18,7 +19,7 @@ import click
 from client.calls import BATCH_MESSAGES, Outgoing
 from client.cli.reading import AFTER, CONTAINS, FILTERS, SINCE, UNTIL
 from client.cli.session import EXIT_FAILED, Session, command
-from client.errors import MQTTAPIError, RateLimited
+from client.errors import ConnectionFailed, MQTTAPIError, RateLimited
 from client.export_file import ExportProgress
 from client.shapes import Outcome
 from client.sync_client import MQTTAPIClient
@@ -63,7 +64,12 @@ def export(
             bars.update(task, completed=progress.fraction, messages=progress.messages)
 
         topic = list(filters) or None
-        done = client.export(file, topic, progress=show, resume=not restart, **asked)
+        try:
+            done = client.export(file, topic, progress=show, resume=not restart, **asked)
+        except ConnectionFailed as error:
+            if list(file.parent.glob(f"{glob.escape(file.name)}.*.part")):
+                error.detail += "; what came is kept, and the same command goes on behind it"
+            raise
         bars.update(task, completed=1.0, messages=done.messages)
     for gap in done.gaps:
         session.out.gap(gap)

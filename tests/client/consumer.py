@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, assert_type
 
 from client import (
+    AsyncMessageStream,
     AsyncMQTTAPIClient,
     Exported,
     ExportProgress,
@@ -15,6 +16,7 @@ from client import (
     Invalid,
     LogGap,
     Message,
+    MessageStream,
     MQTTAPIClient,
     MQTTAPIError,
     MQTTWebSocketClient,
@@ -83,6 +85,17 @@ async def use_async(client: AsyncMQTTAPIClient) -> None:
     async with client.stream(gaps="yield") as stream:
         assert_type(await anext(stream), Message | Gap)
         assert_type(stream.position, str | None)
+
+
+def read(stream: MessageStream[Message]) -> list[int | None]:
+    """Name the kind of a stream."""
+    return [message.id for message in stream]
+
+
+async def read_on(stream: AsyncMessageStream[Message | Gap]) -> str | None:
+    """Name the kind of an asynchronous stream."""
+    await anext(stream)
+    return stream.position
 
 
 def plain(frame: dict[str, Any]) -> None:
