@@ -70,6 +70,7 @@ class Reader:
         self._max_unsent_bytes = max_unsent_bytes
         self._on_end = on_end
         self._position = 0
+        self._has_begun = False
         self._news = hub.news
         self._feeding: asyncio.Task[None] | None = None
         self._closed = False
@@ -78,6 +79,13 @@ class Reader:
     def is_behind(self) -> bool:
         """Whether it is being fed from the history."""
         return self._feeding is not None
+
+    @property
+    def position_id(self) -> int | None:
+        """The id up to which it has been given all that it wants; None before it has begun."""
+        if not self._has_begun:
+            return None
+        return self._position if self.is_behind else self._hub.newest_id
 
     def start_at(self, after: Position | None) -> None:
         """Begin after a position, saying what is gone; None is the head."""
@@ -130,6 +138,7 @@ class Reader:
         """Go on after `position`: live at once when that is the head."""
         if self._closed:
             return
+        self._has_begun = True
         self._position = position
         if position == self._hub.newest_id and not self._transport.unsent_bytes:
             self._hub.join(self, self._topics, self._encoder)

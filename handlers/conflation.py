@@ -56,6 +56,11 @@ class Conflation:
         """
         return self._encoder.frame(fields, None if self._newest else position_id)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits to be written."""
+        return not self._newest
+
     def close(self) -> None:
         """Write nothing more."""
         if self._timer is not None:

@@ -20,7 +20,6 @@ from store.selection import InvalidPosition, Position, parse_position
 RETRY_MS = 2_000
 LAST_CHUNK = b"0\r\n\r\n"
 LAST_CHUNK_S = 5
-COMMENT = b":\n\n"
 
 
 def chunk(content: bytes) -> bytes:
@@ -47,10 +46,19 @@ class EventEncoder:
         """Return another event as a chunk."""
         return chunk(self._event(str(fields["type"]), compact_json(fields), position_id))
 
+    def beat(self, position_id: int | None) -> bytes:
+        """Return a comment, and the position with it: an `id` without data is no event, and yet
+        the place to resume from. One whose topics are quiet so moves on with the log."""
+        return chunk(b":\n" + self._place(position_id) + b"\n")
+
+    def _place(self, position_id: int | None) -> bytes:
+        return (
+            b"" if position_id is None else b"id: %b.%d\n" % (self._epoch().encode(), position_id)
+        )
+
     def _event(self, name: str, data: str, position_id: int | None) -> bytes:
         # JSON never holds a raw line feed, so one data line is enough.
-        place = "" if position_id is None else f"id: {self._epoch()}.{position_id}\n"
-        return f"{place}event: {name}\ndata: {data}\n\n".encode()
+        return self._place(position_id) + f"event: {name}\ndata: {data}\n\n".encode()
 
 
 class LimitedEvents:
@@ -87,7 +95,7 @@ class LimitedEvents:
 class Events(StreamHandler):
     """One SSE reader."""
 
-    encoder: Encoder
+    encoder: EventEncoder
     heartbeat_s: float
 
     _stream: tornado.iostream.IOStream | None = None
@@ -152,7 +160,7 @@ class Events(StreamHandler):
 
     def _send_beat(self) -> None:
         if not self._transport.unsent_bytes:
-            self._transport.write(chunk(COMMENT))
+            self._transport.write(self.encoder.beat(self.position_id))
         self._schedule_beat()
 
     def dismiss(self) -> None:

@@ -189,6 +189,13 @@ class StreamHandler(Handler):
                 await asyncio.sleep(RETRY_S)
 
     @property
+    def position_id(self) -> int | None:
+        """The id up to which everything was written, where that is known."""
+        if self._reader is None or not (self._conflation is None or self._conflation.is_empty):
+            return None
+        return self._reader.position_id
+
+    @property
     def is_behind(self) -> bool:
         """Whether it is being fed from the history."""
         return self._reader is not None and self._reader.is_behind

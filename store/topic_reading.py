@@ -64,6 +64,13 @@ def topic_summaries(
     connection: sqlite3.Connection, topics: TopicFilter | None, prefix: str, after: str, limit: int
 ) -> list[TopicSummary]:
     """Return the summaries of the topics that have rows, by name, `limit` at most."""
+    if topics is None:
+        rows = connection.execute(
+            f"{SUMMARY} WHERE message_count > 0"
+            " AND topic.name >= ? AND topic.name < ? AND topic.name > ? ORDER BY name LIMIT ?",
+            (prefix, prefix + LAST_CHARACTER, after, limit),
+        )
+        return [_summary(row) for row in rows]
     names = topic_names(connection, topics, prefix, after, limit)
     if not names:
         return []

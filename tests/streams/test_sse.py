@@ -126,7 +126,29 @@ def test_a_heartbeat_is_a_comment(service: ServiceProcess) -> None:
         found = [stream.block() for _ in range(5)]
     beats = [one for one in found if one.comments]
     assert len(beats) >= 4
-    assert all(one.comments == 1 and not one.fields for one in beats)
+    assert all(one.comments == 1 and one.fields == {"id": [one.id]} for one in beats)
+
+
+def test_a_quiet_reader_moves_on_with_the_log(service: ServiceProcess) -> None:
+    """A heartbeat brings the position. One who resumes there, after all that passed meanwhile was
+    pruned, has missed nothing of its topic, and is told of no gap."""
+    service.start(
+        ready=True, WS_HEARTBEAT_INTERVAL="0.1", MQTT_BROKER_STATS="off", MAX_HISTORY_SIZE="3"
+    )
+    wait_until_subscribed(service)
+    with event_stream(service, "?topic=rare") as stream:
+        stream.next("welcome")
+        for _ in range(3):
+            newest = payloads(service, "often", "1", "2", "3")[-1]["id"]
+        place = f"{epoch(service)}.{newest}"
+        found = stream.block()
+        while found.id != place:
+            assert found.kind == "" and found.comments == 1, found
+            found = stream.block()
+    payloads(service, "rare", "seen")
+    with event_stream(service, "?topic=rare", {"Last-Event-ID": place}) as stream:
+        stream.next("welcome")
+        assert stream.next("message").data["payload"] == "seen"
 
 
 def test_a_gap_is_an_event_with_a_position(service: ServiceProcess) -> None:
