@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import sqlite3
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
@@ -53,3 +54,11 @@ def assert_once_in_order(numbers: list[int], count: int) -> None:
         f"of {count}: {len(missing)} missing {sorted(missing)[:5]}, {twice} twice,"
         f" {disorder} out of order"
     )
+
+
+def assert_nothing_missing(numbers: list[int], count: int, *, may_be_twice: set[int]) -> None:
+    """Check that all of these are there, and twice only what the device itself sent again."""
+    missing = set(range(count)) - set(numbers)
+    assert not missing, f"{len(missing)} of {count} are missing: {sorted(missing)[:5]}"
+    twice = {number for number, times in Counter(numbers).items() if times > 1} - may_be_twice
+    assert not twice, f"{len(twice)} of {count} are there twice: {sorted(twice)[:5]}"

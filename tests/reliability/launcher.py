@@ -1,9 +1,10 @@
-"""The service with a saboteur inside: `python -m tests.reliability.launcher SOCKET`.
+"""The service with a saboteur inside: `python -m tests.reliability.launcher SOCKET [SECONDS]`.
 
 The product has no hooks for tests. This program imports it, wraps the functions that are to fail,
 starts it as `server.py` does, and takes orders on a Unix socket, one JSON object a line:
 `{"do": "throw", "at": PLACE}`, `{"do": "hang", "at": PLACE, "seconds": N}`, `{"do": "fired"}`,
 `{"do": "lags"}`. A place is `module:Class.function`; the next call of it throws or hangs, once.
+SECONDS stands for those after which something counts as hanging, for those who cannot wait.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 
 import handlers
 import server
+from gateway import liveness
 from handlers.base import Handler
 
 LAG_STEP_S = 0.01
@@ -165,6 +167,9 @@ def main() -> int:
     saboteur, lags = Saboteur(), []  # type: Saboteur, list[float]
     wrap_everything(saboteur)
     serve = server.serve
+    if len(sys.argv) > 2:
+        liveness.STALLED_AFTER_S = float(sys.argv[2])
+        liveness.LOOK_S = liveness.STALLED_AFTER_S / 6  # as it is with the real figures
 
     @asynccontextmanager
     async def observed(config: Any) -> AsyncIterator[Any]:

@@ -15,9 +15,10 @@ class SabotagedProcess(ServiceProcess):
 
     script = "-m"
 
-    def __init__(self, directory: Path, **variables: str) -> None:
+    def __init__(self, directory: Path, *seconds: str, **variables: str) -> None:
         self._socket = directory / "orders"
-        super().__init__(directory, "tests.reliability.launcher", str(self._socket), **variables)
+        launcher = "tests.reliability.launcher"
+        super().__init__(directory, launcher, str(self._socket), *seconds, **variables)
 
     def start(self, *, wait: bool = True, ready: bool = False, **variables: str) -> None:
         """Start it; what a process before left is removed."""

@@ -20,6 +20,16 @@ class Scale:
     qos2_kills: int = 2
     stops: int = 2
     callbacks: int = 5
+    hang_s: float = 2
+    stalled_after_s: float = 0.6
+    seen_within_s: float = 10
+    fault_messages_per_s: int = 200
+    broker_stops: int = 2
+    broker_away_s: float = 0.5
+    freeze_s: float = 4
+    resets: int = 5
+    black_holes: int = 1
+    black_hole_s: float = 4
 
     # -- the disk and the clock --------------------------------------------------------------
     power_cuts: int = 24
@@ -37,4 +47,13 @@ FULL = Scale(
     power_cut_restarts=200,
     power_cut_messages=4_000,
     callbacks=100,
+    hang_s=60,
+    stalled_after_s=30,  # as it is in the product
+    seen_within_s=45,
+    broker_stops=20,
+    broker_away_s=4,
+    freeze_s=60,
+    resets=50,
+    black_holes=5,
+    black_hole_s=30,
 )

@@ -1,8 +1,10 @@
-"""A network between the service and its broker: it can be cut, or know MQTT 3.1.1 only."""
+"""A network between the service and its broker: it can be cut, reset, swallow all that is sent, or
+know MQTT 3.1.1 only."""
 
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +27,8 @@ class Relay:
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self.port: int = self._listening.getsockname()[1]
+        self._passable = threading.Event()
+        self._passable.set()
         self.turned_away = 0
         self.let_in = 0
         self._run(self._accept)
@@ -55,20 +59,28 @@ class Relay:
             client.close()
             return
         self.let_in += 1
-        broker = socket.create_connection(("127.0.0.1", self._behind))
+        self._passable.wait()
+        try:
+            broker = socket.create_connection(("127.0.0.1", self._behind))
+        except OSError:  # there is no broker behind us just now
+            client.close()
+            return
         self._open += [client, broker]
         broker.sendall(first)
         self._run(self._pass_on, client, broker)
         self._pass_on(broker, client)
 
-    @staticmethod
-    def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         try:
             while data := source.recv(65_536):
+                self._passable.wait()
                 target.sendall(data)
-            target.shutdown(socket.SHUT_RDWR)
         except OSError:
-            pass  # one side has gone, and so goes the other
+            pass  # one side was reset
+        try:
+            target.shutdown(socket.SHUT_RDWR)  # one side has gone, and so goes the other
+        except OSError:
+            pass  # it was gone already
 
     def cut(self) -> None:
         """Break every connection that is open."""
@@ -78,8 +90,28 @@ class Relay:
             except OSError:
                 pass  # it was gone already
 
+    def reset(self) -> None:
+        """Break every connection with a reset, as a router does that has forgotten it."""
+        broken, self._open = self._open, []
+        for one in broken:
+            try:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                one.shutdown(socket.SHUT_RD)  # wakes the thread that reads here
+                one.close()
+            except OSError:
+                pass  # it was gone already
+
+    def swallow(self) -> None:
+        """Be a black hole: connections stay open, and nothing comes through."""
+        self._passable.clear()
+
+    def heal(self) -> None:
+        """Let everything through again."""
+        self._passable.set()
+
     def close(self) -> None:
         """End it."""
+        self.heal()
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
         self.cut()
