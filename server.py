@@ -80,7 +80,7 @@ async def serve(config: Config) -> AsyncIterator[Service]:
         for bound in sockets:
             stack.callback(bound.close)
         database, history = await _open_history(config, stack)
-        metrics = Metrics(time.monotonic)
+        metrics = Metrics(time.monotonic, now_us)
         asyncio.get_running_loop().set_exception_handler(
             functools.partial(_caught_by_loop, metrics)
         )

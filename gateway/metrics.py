@@ -7,9 +7,11 @@ loop; `dropped` also from the broker's thread, each cause from one place.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from gateway.failures import Failures
+from gateway.histogram import Histogram
+from store.message import Message
 
 RATE_SECONDS = 60
 SLOT_SECONDS = 10
@@ -65,10 +67,44 @@ class TopicRates:
         return round(total / RATE_SECONDS, 3)
 
 
+# Bounds of the histograms: a commit takes 0.2 ms on a fast disk, 100 ms on a slow card; a lag
+# may be anything between that and the minutes of a full disk.
+COMMIT_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+LAG_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
+BATCH_MESSAGES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000)
+REQUEST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+
+
+class HttpCounts:
+    """Answers by handler, method and status, and how long they took by handler."""
+
+    def __init__(self) -> None:
+        self.answers: Counter[tuple[str, str, int]] = Counter()
+        self.seconds: dict[str, Histogram] = {}
+
+    def add(self, handler: str, method: str, status: int, seconds: float | None) -> None:
+        """Count one answer; `seconds` is None for a stream, which takes as long as it is read."""
+        self.answers[handler, method, status] += 1
+        if seconds is not None:
+            if handler not in self.seconds:
+                self.seconds[handler] = Histogram(REQUEST_S)
+            self.seconds[handler].observe(seconds)
+
+
 class Metrics:
     """Every counter of the service, by name."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, monotonic: Callable[[], float], now_us: Callable[[], int] = lambda: 0
+    ) -> None:
+        self._now_us = now_us
+        self.commit_seconds = Histogram(COMMIT_S)
+        self.batch_messages = Histogram(BATCH_MESSAGES)
+        self.commit_lag_seconds = Histogram(LAG_S)
+        """From the arrival of the oldest message of a commit until it was acknowledged."""
+        self.show_lag_seconds = Histogram(LAG_S)
+        """From the same moment until the live readers' sockets had it."""
+        self.http = HttpCounts()
         self.received_total = 0
         self.stored_total = 0
         self.published_total = 0
@@ -80,3 +116,20 @@ class Metrics:
         self.failures = Failures(monotonic)
         self.rate = Rate(monotonic)
         self.topic_rates = TopicRates(monotonic)
+
+    def committed(self, stored: Sequence[Message], seconds: float) -> None:
+        """Count what one commit stored, and how long that took."""
+        self.stored_total += len(stored)
+        self.rate.add(len(stored))
+        self.topic_rates.add(message.topic for message in stored)
+        self.commit_seconds.observe(seconds)
+        self.batch_messages.observe(len(stored))
+        self._observe_lag(self.commit_lag_seconds, stored)
+
+    def shown(self, messages: Sequence[Message]) -> None:
+        """Note that the live readers have the messages of one commit."""
+        self._observe_lag(self.show_lag_seconds, messages)
+
+    def _observe_lag(self, lags: Histogram, messages: Sequence[Message]) -> None:
+        if messages:  # a clock that was set back meanwhile makes no negative lag
+            lags.observe(max(0, self._now_us() - messages[0].timestamp_us) / 1e6)

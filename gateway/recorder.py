@@ -70,6 +70,7 @@ class Recorder:
         self._begin_anew = begin_anew
         self._undone: deque[list[Item]] = deque()
         self._hub = hub
+        self._monotonic = monotonic
         self._gather_s = gather_s
         self._on_change = on_change
         self._window = RedeliveryWindow()
@@ -127,6 +128,7 @@ class Recorder:
             await self._endure(batch)
         else:
             self._hub.publish(stored)  # in the same tick as the acknowledgement
+            self._metrics.shown(stored)
             if self.trouble is not None:  # an error ended the enduring
                 self._set_trouble(None)
 
@@ -148,6 +150,7 @@ class Recorder:
 
     async def _store(self, batch: _Batch) -> list[Message] | None:
         """Append and acknowledge; return what was stored, or None when that failed."""
+        began = self._monotonic()
         try:
             stored = await self._append(batch)
         except HistoryUnavailable as error:
@@ -162,9 +165,9 @@ class Recorder:
         self._acknowledge(batch.deliveries)
         self._mailbox.done(self._undone[0])
         self._undone.popleft()
-        self._metrics.stored_total += len(stored)
-        self._metrics.rate.add(len(stored))
-        self._metrics.topic_rates.add(message.topic for message in stored)
+        self._metrics.committed(stored, self._monotonic() - began)
+        if len(stored) < len(batch.messages):
+            self._metrics.dropped["retained_repeat"] += len(batch.messages) - len(stored)
         return stored
 
     async def _append(self, batch: _Batch) -> list[Message]:

@@ -10,7 +10,6 @@ import asyncio
 import functools
 import logging
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import tornado.web
 
 from gateway.config import Config
 from gateway.hub import Encoder, Hub
+from gateway.metrics import Metrics
 from gateway.orders import Orders
 from gateway.service_state import ServiceState
 from handlers import (
@@ -44,6 +44,10 @@ Route = tuple[str, type[Handler], dict[str, Any]]
 # A body may hold the largest payload as base64 or escaped, and the fields beside it.
 BODY_PER_PAYLOAD = 2
 BODY_BESIDE_BYTES = 64 * 1024
+# Answers that take as long as somebody reads: their duration says nothing.
+STREAMS = ("/ws", "/events", "/export", "/backup")
+# Anything may be sent as a method; it may not become a label of its own.
+KNOWN_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # What the parts of a path template match: a topic may contain slashes, or be empty by mistake.
 PARTS = {"{topic}": "(.*)", "{id}": "([^/]+)", "{file}": "([^/]+)"}
 
@@ -75,7 +79,7 @@ def make_application(
         ],
         default_handler_class=NotFound,
         default_handler_args={"path_template": "", **shared},
-        log_function=functools.partial(log_request, state.metrics.failures.counts),
+        log_function=functools.partial(log_request, state.metrics),
         websocket_ping_interval=config.ws_heartbeat_interval,
         websocket_ping_timeout=config.ws_heartbeat_interval,
         websocket_max_message_size=BODY_PER_PAYLOAD * config.max_payload_bytes + BODY_BESIDE_BYTES,
@@ -168,11 +172,16 @@ def _pattern(path: str, root_path: str) -> str:
     return f"(?:(?:{prefix})?/|{prefix})" if path == "/" else f"(?:{prefix})?{own}"
 
 
-def log_request(failures: Counter[str], handler: tornado.web.RequestHandler) -> None:
-    """Write the access line: the path, never the query, which may hold a ticket."""
+def log_request(counts: Metrics, handler: tornado.web.RequestHandler) -> None:
+    """Count the answer by its handler, and write the access line: the path, never the query,
+    which may hold a ticket."""
     status = handler.get_status()
     if status == 500:
-        failures["http"] += 1
+        counts.failures.counts["http"] += 1
+    template = getattr(handler, "path_template", "") or "none"
+    seconds = None if template in STREAMS else handler.request.request_time()
+    method = handler.request.method if handler.request.method in KNOWN_METHODS else "other"
+    counts.http.add(template, method or "other", status, seconds)
     level = logging.INFO if status < 500 else logging.WARNING
     log.log(
         level,

@@ -49,6 +49,8 @@ class Totals:
     newest_id: int = 0
     oldest_id: int | None = None
     pruned_id: int = 0
+    pruned_total: int = 0
+    """Rows that retention has removed since the start."""
 
 
 class LogWriter:
@@ -308,6 +310,7 @@ class LogWriter:
             message_count=totals.message_count - removed,
             oldest_id=retention.oldest_id(connection),
             pruned_id=max(totals.pruned_id, through),
+            pruned_total=totals.pruned_total + removed,
         )
 
 

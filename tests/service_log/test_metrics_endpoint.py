@@ -21,7 +21,7 @@ def scrape(service: ServiceProcess) -> dict[str, float]:
     found: dict[str, float] = {}
     for family in text_string_to_metric_families(text):
         assert family.name.startswith("mqtt_api_")
-        assert family.type in ("counter", "gauge")
+        assert family.type in ("counter", "gauge", "histogram")
         assert family.documentation
         for sample in family.samples:
             assert sample.name.endswith("_total") is (family.type == "counter"), sample.name
