@@ -224,10 +224,7 @@ class Database:
                 if not self._is_aside:
                     await self._quarantine(self.damage, now_us)
                     self._is_aside = True
-                if self._writer is None:
-                    await self._open_connections()
-                assert self._writer is not None
-                await run(self._writer, prepare)
+                await self._open_connections(prepare)
             except (sqlite3.Error, OSError) as error:
                 await self._close_connections()
                 raise HistoryUnavailable(f"no new history can be begun: {error}") from error
@@ -241,15 +238,18 @@ class Database:
             self._lock.release()
             self._lock = None
 
-    async def _open_connections(self) -> None:
+    async def _open_connections(
+        self, prepare: Callable[[sqlite3.Connection], None] = lambda _: None
+    ) -> None:
         self._writer = await connect(self.path)
         await run(self._writer, schema.prepare_writer, self._full_sync, self._cap_bytes)
+        await run(self._writer, quarantine.carry_over, self._saved)
+        await run(self._writer, prepare)
         for _ in range(READERS):
             reader = await connect(self._reading_uri)
             self._readers.append(reader)
             await run(reader, schema.prepare_reader)
             self._idle.put_nowait(reader)
-        await run(self._writer, quarantine.carry_over, self._saved)
         self._inodes.clear()
 
     async def _close_connections(self) -> None:

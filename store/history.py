@@ -6,6 +6,7 @@ SQL beyond its own rooms (log_writer, reading, retention), or who asks.
 
 from __future__ import annotations
 
+import functools
 import logging
 import sqlite3
 from collections.abc import Sequence
@@ -85,17 +86,17 @@ class History:
         HistoryUnavailable when the database cannot be written: then nothing was stored.
         """
         try:
-            return await self._database.write(self._log.append, messages, new_window)
+            return await self._database.write(self._append, messages, new_window)
         except HistoryUnavailable as error:
             # The size that the file may have, not the disk: what is oldest makes room.
             if error.cause != "full" or not self._cap_bytes or not await self._trim():
                 raise
-        return await self._database.write(self._log.append, messages, new_window)
+        return await self._database.write(self._append, messages, new_window)
 
     async def _trim(self) -> bool:
         rows = min(retention.STEP_ROWS, self.totals().message_count // 2)
         if rows:
-            await self._database.write(self._log.trim, rows)
+            await self._database.write(lambda connection: self._log.trim(connection, rows))
         return rows > 0
 
     async def page(
@@ -227,9 +228,7 @@ class History:
         """
         if not self._database.damage:
             return False
-        fresh = LogWriter(self._cap_rows, self._cap_bytes, self._log.newest_given_id)
-        await self._database.begin_afresh(now_us, lambda connection: fresh.open(connection, now_us))
-        self._log = fresh
+        await self._database.begin_afresh(now_us, functools.partial(self._open_another, now_us))
         return True
 
     async def newest_time_us(self) -> int | None:
@@ -258,7 +257,7 @@ class History:
         """
         removed, after_id = 0, 0
         while True:
-            count, go_on = await self._database.write(self._log.purge, purge, after_id)
+            count, go_on = await self._database.write(self._purge_step, purge, after_id)
             removed += count
             if go_on is None:
                 return removed
@@ -277,6 +276,26 @@ class History:
             await self._database.write(self._log.close)
         except HistoryUnavailable as error:
             log.warning("the history is not closed in order, ids will skip a block: %s", error)
+
+    # -- on the writer's thread: which log it is must be asked there, since it may be replaced -----
+
+    def _open_another(self, now_us: int, connection: sqlite3.Connection) -> None:
+        another = LogWriter(self._cap_rows, self._cap_bytes, self._log.newest_given_id)
+        another.open(connection, now_us)
+        self._log = another
+
+    def _append(
+        self,
+        connection: sqlite3.Connection,
+        messages: Sequence[Message],
+        new_window: dict[int, int] | None,
+    ) -> list[Message]:
+        return self._log.append(connection, messages, new_window)
+
+    def _purge_step(
+        self, connection: sqlite3.Connection, purge: Purge, after_id: int
+    ) -> tuple[int, int | None]:
+        return self._log.purge(connection, purge, after_id)
 
     def _prune_step(self, connection: sqlite3.Connection, now_us: int | None, at_most: int) -> int:
         rows = 0

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability.scale import FULL, QUICK, Scale
+from tests.reliability.scale import Scale, of_this_run
 from tests.reliability.storage_faults import Faults, compile_library
 
 
 @pytest.fixture(scope="session")
 def scale() -> Scale:
     """The counts and times of this run."""
-    return FULL if os.environ.get("SOAK") == "true" else QUICK
+    return of_this_run()
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,17 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parent / "faults" / "faults.c"
 # The fields of `struct control`, in their order.
-FIELDS = ("clock_offset_s", "write_at", "sync_at", "code", "sticky", "failed", "writes", "syncs")
+FIELDS = (
+    "clock_offset_s",
+    "monotonic_offset_s",
+    "write_at",
+    "sync_at",
+    "code",
+    "sticky",
+    "failed",
+    "writes",
+    "syncs",
+)
 FULL, BROKEN = errno.ENOSPC, errno.EIO
 
 

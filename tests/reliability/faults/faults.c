@@ -23,7 +23,8 @@
 #include <unistd.h>
 
 struct control {
-    int64_t clock_offset_s; /* added to the wall clock; the monotonic one is left alone */
+    int64_t clock_offset_s; /* added to the wall clock */
+    int64_t monotonic_offset_s; /* added to the other one: it may only grow */
     int64_t write_at;       /* the write after so many fails: counts down, 0 = none */
     int64_t sync_at;        /* the same for fsync and fdatasync */
     int64_t code;           /* the errno of the failure */
@@ -286,5 +287,6 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
     REAL(int, "clock_gettime", clockid_t, struct timespec *);
     int done = real(clock, now);
     if (!done && clock == CLOCK_REALTIME) now->tv_sec += control->clock_offset_s;
+    if (!done && clock == CLOCK_MONOTONIC) now->tv_sec += control->monotonic_offset_s;
     return done;
 }
