@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shutil
 import sqlite3
 from collections import Counter
@@ -62,3 +63,21 @@ def assert_nothing_missing(numbers: list[int], count: int, *, may_be_twice: set[
     assert not missing, f"{len(missing)} of {count} are missing: {sorted(missing)[:5]}"
     twice = {number for number, times in Counter(numbers).items() if times > 1} - may_be_twice
     assert not twice, f"{len(twice)} of {count} are there twice: {sorted(twice)[:5]}"
+
+
+def memory_bytes(pid: int) -> int:
+    """Return the memory of a process that is not shared with files, as it is now."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    kilobytes = re.search(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE)
+    assert kilobytes is not None
+    return 1024 * int(kilobytes.group(1))
+
+
+def open_files(pid: int) -> int:
+    """Return how many file handles a process has."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def threads(pid: int) -> int:
+    """Return how many threads a process has."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))

@@ -31,6 +31,17 @@ class Scale:
     resets: int = 5
     black_holes: int = 1
     black_hole_s: float = 4
+    reconnects: int = 3
+    absence_s: float = 1
+    absence_messages_per_s: int = 500
+    readers_s: float = 3
+    connects: int = 150
+    fuzz_requests: int = 500
+    fuzz_frames: int = 500
+    fuzz_packets: int = 300
+    soak_messages: int = 20_000
+    soak_cap: int = 5_000
+    soak_s: float = 5
 
     # -- the disk and the clock --------------------------------------------------------------
     power_cuts: int = 24
@@ -63,6 +74,17 @@ FULL = Scale(
     resets=50,
     black_holes=5,
     black_hole_s=30,
+    reconnects=20,
+    absence_s=60,
+    absence_messages_per_s=50,
+    readers_s=60,
+    connects=1_000,
+    fuzz_requests=10_000,
+    fuzz_frames=10_000,
+    fuzz_packets=10_000,
+    soak_messages=8_600_000,
+    soak_cap=100_000,
+    soak_s=3_600,
     disk_faults=800,
     disk_faults_at_start=200,
     full_disk_s=20,

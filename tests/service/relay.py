@@ -26,6 +26,7 @@ class Relay:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
+        self._cut: list[threading.Thread] = []
         self.port: int = self._listening.getsockname()[1]
         self._passable = threading.Event()
         self._passable.set()
@@ -84,11 +85,17 @@ class Relay:
 
     def cut(self) -> None:
         """Break every connection that is open."""
+        self._cut = self._threads[1:]
         for one in self._open:
             try:
                 one.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass  # it was gone already
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no connection is open that was there before the last cut."""
+        return not any(thread.is_alive() for thread in self._cut)
 
     def reset(self) -> None:
         """Break every connection with a reset, as a router does that has forgotten it."""

@@ -106,29 +106,6 @@ def test_subscriptions_are_renewed_after_a_broker_restart(
         broker.stop()
 
 
-def test_what_was_refused_is_never_delivered_later(
-    service: ServiceProcess, broker: Mosquitto | EmbeddedStandIn
-) -> None:
-    """A publish answered with a 503 does not reach the broker when it is back."""
-    service.start(ready=True)
-    wait_until_subscribed(service)
-    broker.stop()
-    service.wait_for(lambda: not service.get("/health").json()["mqtt_connected"])
-    for _ in range(3):
-        refused_at_once(service)
-    broker.start()
-    with device(broker) as witness:
-        seen: list[bytes] = []
-        witness.on_message = lambda _client, _data, message: seen.append(message.payload)
-        witness.subscribe("#", 1)
-        wait_until_subscribed(service)
-        assert service.post("/publish", {"topic": "a", "payload": "after", "qos": 2}).status == 200
-        service.wait_for(lambda: b"after" in seen)
-    assert seen == [b"after"]
-    service.wait_for(lambda: history(service))
-    assert [message["payload"] for message in history(service)] == ["after"]
-
-
 @pytest.mark.needs_mosquitto
 def test_a_frozen_broker_is_a_504(service: ServiceProcess, broker: Mosquitto) -> None:
     """A broker that does not confirm in PUBLISH_TIMEOUT is a 504 that calls it unknown."""
