@@ -154,7 +154,9 @@ class BareListener:
         while b"\r\n\r\n" not in self._data:
             self.receive()
         answer, _, self._data = self._data.partition(b"\r\n\r\n")
-        assert b" 101 " in answer.split(b"\r\n")[0], answer
+        if b" 101 " not in answer.split(b"\r\n")[0]:
+            self.socket.close()
+            raise AssertionError(answer)
         self._frames: list[tuple[int, bytes]] = []
 
     def receive(self) -> bool:
