@@ -9,12 +9,13 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 import jsonschema
 
+from handlers.conformity import Check, quick_yes
 from handlers.parsing import InvalidMoment, parse_json, parse_moment, parse_query
 from handlers.problems import Fault, unprocessable
 from store.message import InvalidPayload, decode_base64
@@ -46,6 +47,13 @@ def load_document(name: str = "openapi.json") -> dict[str, Any]:
     return document
 
 
+class _Compiled(NamedTuple):
+    """A schema as two questions: the quick one, and the one that knows why not."""
+
+    quick: Check
+    validator: jsonschema.Draft202012Validator
+
+
 class Contract:
     """The compiled document. Immutable; made once at the start."""
 
@@ -64,23 +72,26 @@ class Contract:
         self._formats = jsonschema.FormatChecker(formats=())
         for name, (check, error) in _FORMATS.items():
             self._formats.checks(name, raises=error)(_as_format(check))
-        self._bodies: dict[tuple[str, str], jsonschema.Draft202012Validator] = {}
+        self._bodies: dict[tuple[str, str], _Compiled] = {}
         self._parameters: dict[tuple[str, str], dict[str, tuple[dict[str, Any], Any]]] = {}
         self._required: dict[tuple[str, str], set[str]] = {}
+        self._methods: dict[str, Sequence[str]] = {}
         self._schemas = {
-            name: self._validator(schema)
+            name: self._compiled(schema)
             for name, schema in document["components"]["schemas"].items()
         }
         for path, item in document["paths"].items():
-            for method in METHODS:
-                if method in item:
-                    self._compile(path, method, item[method])
+            named = [method for method in METHODS if method in item]
+            for method in named:
+                self._compile(path, method, item[method])
+            more = ["OPTIONS", *(["HEAD"] if "get" in named else [])]
+            self._methods[path] = sorted([*map(str.upper, named), *more])
 
     def _compile(self, path: str, method: str, operation: dict[str, Any]) -> None:
         body = operation.get("requestBody")
         if body:
             schema = body["content"]["application/json"]["schema"]
-            self._bodies[path, method] = self._validator(schema)
+            self._bodies[path, method] = self._compiled(schema)
         parameters = {}
         required = set()
         for given in operation.get("parameters", ()):
@@ -105,10 +116,13 @@ class Contract:
         whole = {**schema, "components": self.document["components"]}
         return _Validator(whole, format_checker=self._formats)
 
-    def methods(self, path: str) -> list[str]:
+    def _compiled(self, schema: dict[str, Any]) -> _Compiled:
+        formats = {name: check for name, (check, _) in _FORMATS.items()}
+        return _Compiled(quick_yes(schema, self._resolve, formats), self._validator(schema))
+
+    def methods(self, path: str) -> Sequence[str]:
         """Return the methods of a path template, upper case, as `Allow` has them."""
-        named = [method.upper() for method in METHODS if method in self.document["paths"][path]]
-        return sorted([*named, "OPTIONS", *(["HEAD"] if "GET" in named else [])])
+        return self._methods[path]
 
     def scope(self, path: str, method: str) -> str:
         """Return the scope that guards an operation, or `public`. KeyError when it has neither."""
@@ -130,9 +144,11 @@ class Contract:
         self._check(self._schemas[name], value)
 
     @staticmethod
-    def _check(validator: jsonschema.Draft202012Validator, value: Any) -> None:
+    def _check(compiled: _Compiled, value: Any) -> None:
+        if compiled.quick(value):
+            return
         try:
-            errors = list(itertools.islice(validator.iter_errors(value), MAX_FAULTS))
+            errors = list(itertools.islice(compiled.validator.iter_errors(value), MAX_FAULTS))
         except RecursionError:
             raise unprocessable([Fault("", "is nested too deeply")]) from None
         if errors:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from handlers.hosts import Network, caller_address, host_is_ours
+from handlers.hosts import Network, address_of_peer, caller_address, host_is_ours
 from handlers.keyring import ANYBODY, NOBODY, Caller, Keyring
 from handlers.problems import Fault, Problem, unprocessable
 from handlers.rate_limit import Allowance, SlidingWindow
@@ -84,8 +84,9 @@ class Gate:
     def address(self, peer: str, headers: Mapping[str, str]) -> str:
         """Return whose request it is, for limits and the audit."""
         forwarded = headers.get("X-Forwarded-For", "")
-        hops = forwarded.split(",") if forwarded else ()
-        return caller_address(peer, hops, self._settings.trusted_proxies)
+        if not forwarded:
+            return address_of_peer(peer)
+        return caller_address(peer, forwarded.split(","), self._settings.trusted_proxies)
 
     def admit_caller(
         self, headers: Mapping[str, str], query_names: Sequence[str], address: str

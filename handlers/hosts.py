@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -15,7 +16,8 @@ LOCAL_SUFFIXES = (".local", ".lan", ".internal", ".home.arpa", ".localhost")
 IPV6_SITE_BITS = 64
 
 
-def host_is_ours(host: str, allowed: Sequence[str], own_names: Sequence[str]) -> bool:
+@lru_cache(maxsize=64)  # a caller names the same host in each request
+def host_is_ours(host: str, allowed: tuple[str, ...], own_names: tuple[str, ...]) -> bool:
     """Return whether a Host header may name us.
 
     A page from outside can make its own name point at this machine; it cannot make up an
@@ -63,6 +65,12 @@ def caller_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Networ
     if isinstance(found, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((found, IPV6_SITE_BITS), strict=False))
     return str(found)
+
+
+@lru_cache(maxsize=1024)  # a connection makes many requests
+def address_of_peer(peer: str) -> str:
+    """Return whose request it is when nobody forwarded it."""
+    return caller_address(peer, (), ())
 
 
 def _is_in(address: str, networks: Sequence[Network]) -> bool:

@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from json.encoder import encode_basestring
 
+# Made once: json.dumps would make one for each call.
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -65,7 +67,7 @@ def decode_base64(text: str) -> bytes:
 
 def compact_json(value: object) -> str:
     """Return JSON without spaces, in plain UTF-8, and never NaN (ValueError)."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _COMPACT.encode(value)
 
 
 def iso_time(timestamp_us: int) -> str:
