@@ -69,6 +69,7 @@ class Broker:
         self._publishes: Confirmations[ReasonCode] = Confirmations()
         self._answers: Confirmations[list[ReasonCode]] = Confirmations()
         self._strikes = 0
+        self._flush_due = False
         self._session = Session(settings, mailbox, arrivals, self)
 
     def start(self) -> None:
@@ -114,6 +115,18 @@ class Broker:
         )
         return None if confirmed is None else await confirmed
 
+    def send(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        properties: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Publish at QoS 0: what is sent is all that is known. Raises as `publish`."""
+        self._require_connection()
+        self._send(topic, payload, 0, retain, properties)
+
     async def begin_publish(
         self,
         topic: str,
@@ -130,7 +143,7 @@ class Broker:
         """
         self._require_connection()
         if not qos:
-            self._send(topic, payload, 0, retain, properties)
+            self.send(topic, payload, retain=retain, properties=properties)
             return None
         deadline = self._loop.time() + self._settings.publish_timeout_s
         try:
@@ -176,10 +189,40 @@ class Broker:
                     )
                 properties = write_properties(given, Properties(PacketTypes.PUBLISH))
             self._require_room(client, topic, payload, properties)
+            if not qos and self._offer(client, topic, payload, retain, properties):
+                return 0
             info = client.publish(topic, payload, qos, retain, properties)
         if not qos and info.rc == MQTTErrorCode.MQTT_ERR_NO_CONN:
             raise BrokerAway("the connection to the broker was just lost")
         return info.mid
+
+    def _offer(
+        self,
+        client: BufferedClient,
+        topic: str,
+        payload: bytes,
+        retain: bool,
+        properties: Properties | None,
+    ) -> bool:
+        """Publish at QoS 0 from here, without waking the broker's thread (decision 0016)."""
+        packed = b""
+        if self.protocol == "5":
+            packed = b"\0" if properties is None else properties.pack()
+        if not client.offer_publish(topic, payload, retain, packed):
+            return False
+        if not self._flush_due:  # all of this turn of the loop leave together
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+        return True
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        try:
+            with self._session.client() as (client, _):
+                if client.buffered is not None and not client.buffered.flush_now():
+                    self._session.link.wake()
+        except BrokerAway:
+            pass  # it is lost, as anything at QoS 0 may be
 
     def _require_room(
         self, client: BufferedClient, topic: str, payload: bytes, properties: Properties | None
@@ -241,7 +284,8 @@ class Broker:
                 ]
                 if packet_ids and client.buffered is not None:
                     client.buffered.post(acknowledgements(packet_ids))
-                    self._session.link.wake()
+                    if not client.buffered.flush_now():
+                        self._session.link.wake()
         except BrokerAway:
             pass  # the broker delivers them again, and they are recognised
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 from collections import deque
 
 READ_BYTES = 64 * 1024
@@ -16,9 +17,10 @@ READ_BYTES = 64 * 1024
 
 class BufferedSocket:
     """Wraps a connected, non-blocking socket. For one thread, the one that reads and writes, but
-    for `post`, which any thread may call.
+    for `post`, `offer` and `flush_now`, which any thread may call.
 
     `send` keeps what it is given until `flush`, so that a burst of packets leaves as one.
+    `sending` is held by whoever sends; held over several calls, nothing comes between them.
     """
 
     def __init__(self, wrapped: socket.socket) -> None:
@@ -27,6 +29,7 @@ class BufferedSocket:
         self._at = 0
         self._unsent = bytearray()
         self._posted: deque[bytes] = deque()
+        self.sending = threading.RLock()
 
     def recv(self, size: int) -> bytes:
         """Return up to `size` bytes, b'' at the end; BlockingIOError when there is nothing."""
@@ -53,24 +56,48 @@ class BufferedSocket:
 
     def send(self, data: bytes | bytearray) -> int:
         """Take all of the bytes; they leave with the next `flush`."""
-        self._unsent += data
+        with self.sending:
+            self._unsent += data
         return len(data)
 
     def post(self, data: bytes) -> None:
         """Take whole packets from any thread; they leave with the next `flush`."""
         self._posted.append(data)
 
+    def offer(self, data: bytes) -> bool:
+        """Take whole packets from any thread, behind all that was taken before; they leave with
+        `flush_now`, or with the next `flush`. False when that cannot be, and nothing was taken."""
+        # OpenSSL's connections are for one thread at a time, and another may be reading.
+        if isinstance(self._socket, ssl.SSLSocket) or not self.sending.acquire(blocking=False):
+            return False
+        self._unsent += data
+        self.sending.release()
+        return True
+
+    def flush_now(self) -> bool:
+        """Send what was taken, from any thread, without waking the one that reads; return whether
+        all of it left. When not, that thread has to be woken."""
+        if isinstance(self._socket, ssl.SSLSocket) or not self.sending.acquire(blocking=False):
+            return False
+        try:
+            return self.flush()
+        except OSError:
+            return False  # the peer is gone: the thread that reads finds out why
+        finally:
+            self.sending.release()
+
     def flush(self) -> bool:
         """Send what was taken; return whether all of it left. OSError when the peer is gone."""
-        while self._posted:
-            self._unsent += self._posted.popleft()
-        try:
-            while self._unsent:
-                sent = self._socket.send(self._unsent)
-                del self._unsent[:sent]
-        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
-            return False
-        return True
+        with self.sending:
+            while self._posted:
+                self._unsent += self._posted.popleft()
+            try:
+                while self._unsent:
+                    sent = self._socket.send(self._unsent)
+                    del self._unsent[:sent]
+            except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                return False
+            return True
 
     @property
     def unsent_bytes(self) -> int:

@@ -18,7 +18,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.broker.buffered_socket import BufferedSocket
-from gateway.broker.packets import Publish, take_publishes
+from gateway.broker.packets import Publish, publish_packet, take_publishes
 
 # Reason codes from here on are refusals (MQTT 5.0, section 2.4).
 FIRST_FAILURE = 128
@@ -46,6 +46,23 @@ class BufferedClient(Client):
                 buffered.skip_to(behind)
                 return MQTTErrorCode.MQTT_ERR_SUCCESS
         return super().loop_read(max_packets)
+
+    def loop_write(self) -> MQTTErrorCode:
+        """Write what is queued, with nothing of another thread in between."""
+        if self.buffered is None:
+            return super().loop_write()
+        with self.buffered.sending:
+            return super().loop_write()
+
+    def offer_publish(self, topic: str, payload: bytes, retain: bool, properties: bytes) -> bool:
+        """Have a PUBLISH of QoS 0 leave past paho with `buffered.flush_now`, from any thread; False
+        when others have to leave first.
+
+        `properties` are packed, with their length; empty for MQTT 3.1.1.
+        """
+        if self.buffered is None or self.want_write():
+            return False
+        return self.buffered.offer(publish_packet(topic, payload, retain, properties))
 
     def _create_socket(self) -> Any:
         plain: Any = super()._create_socket()

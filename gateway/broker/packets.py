@@ -1,8 +1,9 @@
-"""The one MQTT packet that we read and the one that we write ourselves: PUBLISH and PUBACK.
+"""The MQTT packets that we read and write ourselves: PUBLISH and PUBACK.
 
-Answers for: taking PUBLISH packets out of bytes read ahead, and packing acknowledgements. Does
-not: know paho, which reads and writes everything else. paho spends some 40 us on each message,
-half of all the time that ingest takes (docs/decisions/0013-reading-publish-ourselves.md).
+Answers for: taking PUBLISH packets out of bytes read ahead, packing acknowledgements, and publishes
+of QoS 0. Does not: know paho, which reads and writes everything else. paho spends some 40 us on
+each message, half of all the time that ingest takes
+(docs/decisions/0013-reading-publish-ourselves.md).
 """
 
 from __future__ import annotations
@@ -100,6 +101,18 @@ def only_subscription_number(properties: bytes) -> int | None:
         return None
     number, behind = _variable_length(properties, 1, len(properties))
     return number if behind == len(properties) and number >= 0 else None
+
+
+def publish_packet(topic: str, payload: bytes, retain: bool, properties: bytes) -> bytes:
+    """Return a PUBLISH of QoS 0. `properties` are packed, with their length; b'' for MQTT 3.1.1."""
+    name = topic.encode("utf-8")
+    length = 2 + len(name) + len(properties) + len(payload)
+    head = bytearray((PUBLISH | retain,))
+    while length >= 0x80:
+        head.append(length & 0x7F | 0x80)
+        length >>= 7
+    head.append(length)
+    return b"".join((head, len(name).to_bytes(2, "big"), name, properties, payload))
 
 
 def acknowledgements(packet_ids: Iterable[int]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -92,3 +93,54 @@ def test_close_sends_what_waits(pair: tuple[BufferedSocket, socket.socket]) -> N
     buffered.send(b"goodbye")
     buffered.close()
     assert (theirs.recv(10), theirs.recv(10)) == (b"goodbye", b"")
+
+
+def test_what_another_thread_offers_leaves_behind_what_waits(
+    pair: tuple[BufferedSocket, socket.socket],
+) -> None:
+    """From any thread, without the one that reads, and never before what was taken earlier."""
+    buffered, theirs = pair
+    buffered.send(b"a")
+    assert buffered.offer(b"b") is True
+    buffered.send(b"c")
+    assert buffered.flush_now() is True
+    assert theirs.recv(10) == b"abc"
+    assert buffered.unsent_bytes == 0
+
+
+def test_nothing_comes_between_the_writes_of_another_thread(
+    pair: tuple[BufferedSocket, socket.socket],
+) -> None:
+    """While one thread sends, another is told to leave it to that one."""
+    buffered, theirs = pair
+    answers: list[bool] = []
+    with buffered.sending:
+        other = threading.Thread(
+            target=lambda: answers.extend((buffered.offer(b"late"), buffered.flush_now()))
+        )
+        other.start()
+        other.join()
+    assert answers == [False, False]
+    assert buffered.offer(b"!") and buffered.flush_now()
+    assert theirs.recv(10) == b"!"
+
+
+def test_a_full_socket_keeps_the_rest_for_the_next_flush(
+    pair: tuple[BufferedSocket, socket.socket],
+) -> None:
+    """Nothing is lost when the peer does not read, and nothing blocks or raises."""
+    buffered, theirs = pair
+    packet = bytes(range(256)) * 1_000
+    sent = len(packet)
+    assert buffered.offer(packet)
+    while buffered.flush_now():
+        assert buffered.offer(packet)
+        sent += len(packet)
+    got = b""
+    while len(got) < sent:
+        got += theirs.recv(1 << 20)
+        buffered.flush()
+    assert got == packet * (sent // len(packet))
+    theirs.close()
+    assert buffered.offer(b"to nobody")
+    assert buffered.flush_now() is False, "the thread that reads finds out"

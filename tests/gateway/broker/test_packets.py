@@ -17,6 +17,7 @@ from gateway.broker.packets import (
     Publish,
     acknowledgements,
     only_subscription_number,
+    publish_packet,
     take_publishes,
 )
 
@@ -189,3 +190,15 @@ def test_a_client_takes_what_is_whole_and_paho_the_rest() -> None:
         client.loop_read()
     client._sock = None
     assert seen == [one.payload for one in sent]
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), five=st.booleans())
+def test_a_publish_that_we_write_is_one_that_paho_would_write(
+    data: st.DataObject, five: bool
+) -> None:
+    """The same bytes, whatever the size of topic, payload and properties."""
+    publish = data.draw(_publishes(five))._replace(qos=0, packet_id=0, dup=False)
+    properties = _length(len(publish.properties)) + publish.properties if five else b""
+    written = publish_packet(publish.topic.decode(), publish.payload, publish.retain, properties)
+    assert written == _packet(publish, five)
