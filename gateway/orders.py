@@ -81,12 +81,18 @@ class Orders:
 
         Raises InvalidPayload, PayloadTooLarge, or a BrokerError.
         """
-        packet_id = await self.confirm(await self.begin(order))
-        return {
-            "topic": order["topic"],
-            "message_id": packet_id,
-            "confirmed": packet_id is not None,
-        }
+        return _outcome(order, await self.confirm(await self.begin(order)))
+
+    def send(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """Publish one message at QoS 0, at once; return and raise as `publish`."""
+        self._broker.send(
+            order["topic"],
+            payload_of(order, self._max_payload_bytes),
+            retain=order.get("retain", False),
+            properties=order.get("properties"),
+        )
+        self._metrics.published_total += 1
+        return _outcome(order, None)
 
     async def begin(self, order: Mapping[str, Any]) -> asyncio.Task[int] | None:
         """Send one message; return what waits for the broker, None at QoS 0.
@@ -176,6 +182,10 @@ class Orders:
                 return Reply(await reply, self._monotonic() - started)
         except (TimeoutError, PublishUnconfirmed):
             raise NoReply(timeout_s, confirmed) from None
+
+
+def _outcome(order: Mapping[str, Any], packet_id: int | None) -> dict[str, Any]:
+    return {"topic": order["topic"], "message_id": packet_id, "confirmed": packet_id is not None}
 
 
 def is_reply(message: Message, correlation: str) -> bool:

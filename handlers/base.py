@@ -58,6 +58,10 @@ class Handler(tornado.web.RequestHandler):
 
     async def prepare(self) -> None:
         """Admit the request, or raise the Problem that says why not."""
+        self.admit_request()
+
+    def admit_request(self) -> None:
+        """Check what every request is checked for; a Problem says what is wrong."""
         request, gate = self.request, self.gate
         self.check_sizes()
         self.address = gate.address(request.remote_ip or "", request.headers)

@@ -6,6 +6,7 @@ Does not: write history or touch the hub; the broker sends the message back like
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 from gateway.orders import Orders
@@ -13,23 +14,32 @@ from handlers.base import Handler
 from handlers.parsing import parse_json
 from handlers.permits import permit_order, permit_publish
 from handlers.problems import Fault, Problem, to_problem, unprocessable
+from handlers.prompt import PromptHandler
 from store.message import compact_json, message_json
 
 MAX_BATCH = 1_000
 
 
-class Publish(Handler):
+class Publish(PromptHandler):
     """`POST /publish`."""
 
     orders: Orders
 
-    async def post(self) -> None:
-        """Publish one message, and wait for the broker at QoS 1 and 2."""
+    def post(self) -> Coroutine[Any, Any, None] | None:
+        """Publish one message; at QoS 1 and 2 the answer waits for the broker."""
         self.query()
         order = self.body()
         self.audited = f"publish {order['topic']!r}"
         permit_order(self.caller, order)
-        data = await self.orders.publish(order)
+        if order.get("qos", 0):
+            return self._confirmed(order)
+        self._tell(self.orders.send(order))
+        return None
+
+    async def _confirmed(self, order: dict[str, Any]) -> None:
+        self._tell(await self.orders.publish(order))
+
+    def _tell(self, data: dict[str, Any]) -> None:
         self.reply({"success": True, "message": "Message published successfully", "data": data})
 
 

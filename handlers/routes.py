@@ -37,6 +37,7 @@ from handlers.base import Handler, NotFound
 from handlers.contract import Contract, load_document
 from handlers.frames import BatchFrames, SingleFrames
 from handlers.gate import Gate
+from handlers.prompt import PromptApplication
 
 log = logging.getLogger("access")
 
@@ -62,13 +63,14 @@ def make_application(
         "gate": gate,
         "max_body_bytes": BODY_PER_PAYLOAD * config.max_payload_bytes + BODY_BESIDE_BYTES,
     }
-    table = [*_service_routes(config, state), *_history_routes(config, state, hub)]
-    table += [*_order_routes(state, orders), *_stream_routes(config, state, hub, orders)]
+    # Looked through in this order for each request: what is asked most often stands first.
+    table = [*_order_routes(state, orders), *_service_routes(config, state)]
+    table += [*_history_routes(config, state, hub), *_stream_routes(config, state, hub, orders)]
     for path, _, _ in table:
         for method in contract.methods(path):
             if method not in ("OPTIONS", "HEAD"):
                 contract.scope(path, method)
-    return tornado.web.Application(
+    return PromptApplication(
         [
             (
                 _pattern(path, config.api_root_path),
@@ -183,6 +185,8 @@ def log_request(counts: Metrics, handler: tornado.web.RequestHandler) -> None:
     method = handler.request.method if handler.request.method in KNOWN_METHODS else "other"
     counts.http.add(template, method or "other", status, seconds)
     level = logging.INFO if status < 500 else logging.WARNING
+    if not log.isEnabledFor(level):
+        return
     log.log(
         level,
         "%s %s %d %.1f ms id=%s",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from typing import Any
 
 import tornado.httpserver
@@ -109,6 +110,18 @@ async def test_a_write_to_a_peer_that_has_gone_ends_with_an_exception_and_closes
         assert isinstance(futures[-1].exception(), tornado.iostream.StreamClosedError)
         for future in futures:
             future.exception()
+
+
+async def test_a_handler_called_by_ourselves_answers_with_no_transforms() -> None:
+    """`_transforms` is all that Tornado sets before it calls a handler (docs/decisions/0016)."""
+    names = inspect.signature(tornado.web.RequestHandler._execute).parameters
+    assert list(names) == ["self", "transforms", "args", "kwargs"]
+    source = inspect.getsource(tornado.web.RequestHandler._execute)
+    assert "self._transforms = transforms" in source
+    assert "for transform in self._transforms" in inspect.getsource(
+        tornado.web.RequestHandler.flush
+    )
+    assert tornado.web.Application([]).transforms == [], "none is on by default"
 
 
 class serving:
