@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gateway.decisions import explain
 from gateway.hub import Hub
 from gateway.mailbox import Connected, Delivery, Item, Mailbox
 from gateway.metrics import Metrics
@@ -166,6 +167,7 @@ class Recorder:
         self._mailbox.done(self._undone[0])
         self._undone.popleft()
         self._metrics.committed(stored, self._monotonic() - began)
+        explain(batch.deliveries, batch.messages, stored)
         if len(stored) < len(batch.messages):
             self._metrics.dropped["retained_repeat"] += len(batch.messages) - len(stored)
         return stored

@@ -210,7 +210,10 @@ VARIABLES = (
     Variable("RATE_LIMIT_WINDOW", number(0.1, 86_400), "60", "Seconds of the sliding window."),
     Variable("LOG_LEVEL", choice(*LOG_LEVELS), "INFO", "Least severe level that is logged."),
     Variable(
-        "LOG_FORMAT", any_text, "", "Format of a log line (Python's logging), or the word json."
+        "LOG_FORMAT",
+        any_text,
+        "",
+        "Format of a log line (Python's logging), or the word json or logfmt.",
     ),
     Variable("LOG_FILE", any_text, "", "File to log to as well as to standard error."),
 )

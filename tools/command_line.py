@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from typing import Protocol
 import tornado.autoreload
 
 from gateway.config import Config, ConfigError
-from gateway.log_setup import set_up_logging
+from gateway.log_setup import is_journal, set_up_logging
 from gateway.service_state import ServiceState
 from gateway.supervisor import Supervisor
 from handlers.gate import Gate
@@ -85,7 +86,13 @@ def run(root: Root, arguments: list[str] | None, environment: Mapping[str, str])
             root.check(config)
             print("the configuration is fine")
             return 0
-        set_up_logging(config.log_level, config.log_format, config.log_file)
+        set_up_logging(
+            config.log_level,
+            config.log_format,
+            config.log_file,
+            to_journal=is_journal(environment),
+            monotonic=time.monotonic,
+        )
         gc.set_threshold(GC_ALLOCATIONS)
         supervisor = Supervisor.of(environment, os.getpid())
         asyncio.run(_serve_until_signal(root, config, supervisor, options.with_broker))

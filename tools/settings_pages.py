@@ -50,7 +50,7 @@ SECTIONS = (
         "Explained in [operations](operations.md#what-is-kept-and-how-long).",
         r"HISTORY_|MAX_HISTORY|MESSAGE_",
     ),
-    ("The log", "Explained in [operations](operations.md#troubleshooting).", r"LOG_"),
+    ("The log", "Explained in [operations](operations.md#logs).", r"LOG_"),
     ("Limits", "Sizes, times and numbers.", r""),
 )
 
