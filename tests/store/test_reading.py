@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from store import reading
 from store.message import Message
-from store.selection import NO_BOUND, Selection
+from store.selection import NO_BOUND, Page, Selection
 from store.topics import TopicFilter, matches
 from tests.recordings import NOW_US, everything, ids_of, message, messages, open_history
 
@@ -143,3 +144,32 @@ async def test_a_page_says_what_was_true_in_the_same_instant(tmp_path: Path) -> 
         page = await history.page(Selection(), limit=2)
         assert ids_of(page.messages) == [10, 9]
         assert (page.newest_id, page.oldest_id, page.pruned_id, page.complete) == (10, 7, 6, False)
+
+
+async def test_pages_forward_are_read_one_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many readers are behind, one page is fetched at once, and each gets its own."""
+    running = most = 0
+    forward = reading.forward
+
+    def counted(*args: Any, **options: Any) -> Page:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            return forward(*args, **options)
+        finally:
+            running -= 1
+
+    monkeypatch.setattr(reading, "forward", counted)
+    async with open_history(tmp_path / "history.db") as history:
+        await history.append([message(payload=str(number)) for number in range(3_000)])
+        pages = await asyncio.gather(
+            *(
+                history.forward(Selection(after_id=after), limit=500)
+                for after in range(0, 2_500, 50)
+            )
+        )
+    assert most == 1
+    assert [page.messages[0].payload for page in pages] == [str(n) for n in range(0, 2_500, 50)]
