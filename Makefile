@@ -49,6 +49,7 @@ bench: $(VENV)/.test
 	@sh tests/install_tools.sh
 	@$(BIN)/python -m bench.ingest
 	@$(BIN)/python -m bench.queries
+	@$(BIN)/python -m bench.slow_readers
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
