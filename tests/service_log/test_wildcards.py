@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
 from store.message import Message
+from tests.guarded.asking import UPGRADE
 from tests.mosquitto import EmbeddedStandIn, Mosquitto
 from tests.mqtt_client import mqtt_client, publish_all
 from tests.recordings import NOW_US, open_history
 from tests.service.talking import listen_bare, wait_until_subscribed
 from tests.service_log.asking import events, faults, head, own_topic, quoted
-from tests.service_process import ServiceProcess
+from tests.service_process import Answer, ServiceProcess
 
 PLAYER = "sport/tennis/player1"
 PLAIN = [
@@ -159,8 +161,10 @@ def test_what_is_no_filter_is_refused(recorded: ServiceProcess, text: str) -> No
     for path in ("/messages", "/topics", "/export", "/events"):
         assert faults(recorded.get(f"{path}?topic={quoted(text)}")) == {"topic"}
     assert faults(recorded.post("/subscribe", {"topic": text})) == {"/topic"}
-    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
-    assert faults(recorded.get(f"/ws?topic={quoted(text)}", upgrade)) == {"topic"}
+    with closing(HTTPConnection("127.0.0.1", recorded.port, timeout=10)) as connection:
+        connection.request("GET", f"/ws?topic={quoted(text)}", headers=UPGRADE)
+        answer = connection.getresponse()
+        assert faults(Answer(answer.status, answer.headers, answer.read())) == {"topic"}
 
 
 @pytest.mark.needs_mosquitto
