@@ -7,22 +7,33 @@ the encoder of one reader, so that replay and live pass through it alike.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
+from typing import Protocol
 
 from gateway.hub import Encoder
 from gateway.reader import Transport
-from store.message import Message, message_json
+from store.message import Message
 
 # Topics kept between two writes; with more, the write comes early.
 MAX_TOPICS = 20_000
+
+
+class CountingEncoder(Encoder, Protocol):
+    """How a transport writes messages, and how many it left out before them."""
+
+    def encode(self, message: Message, skipped: int | None = None) -> bytes:
+        """Return one message in the form of the wire; `skipped` is shown unless it is None."""
 
 
 class Conflation:
     """An encoder for one reader. `encode` keeps the message; a timer writes what was kept."""
 
     def __init__(
-        self, encoder: Encoder, transport: Transport, interval_s: float, max_unsent_bytes: int
+        self,
+        encoder: CountingEncoder,
+        transport: Transport,
+        interval_s: float,
+        max_unsent_bytes: int,
     ) -> None:
         self._encoder = encoder
         self._transport = transport
@@ -74,15 +85,6 @@ class Conflation:
             return
         newest = sorted(self._newest.values(), key=lambda message: message.id or 0)
         skipped, self._newest, self._skipped = self._skipped, {}, {}
-        frames = [
-            self._encoder.frame(
-                {
-                    "type": "message",
-                    **json.loads(message_json(message)),
-                    "skipped": skipped.get(message.topic, 0),
-                },
-                message.id,
-            )
-            for message in newest
-        ]
-        self._transport.write(b"".join(frames))
+        encode = self._encoder.encode
+        pieces = [encode(message, skipped.get(message.topic, 0)) for message in newest]
+        self._transport.write(self._encoder.join(pieces))

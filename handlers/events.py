@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 
 import tornado.iostream
 
-from gateway.hub import Encoder
+from handlers.conflation import CountingEncoder
+from handlers.frames import skipped_field
 from handlers.problems import Fault, unprocessable
 from handlers.stream import StreamHandler
 from store.message import Message, compact_json, message_fields
@@ -33,9 +34,9 @@ class EventEncoder:
     def __init__(self, epoch: Callable[[], str]) -> None:
         self._epoch = epoch
 
-    def encode(self, message: Message) -> bytes:
+    def encode(self, message: Message, skipped: int | None = None) -> bytes:
         """Return the event of one message; its id is the position, where it has one."""
-        data = '{"type":"message",' + message_fields(message) + "}"
+        data = '{"type":"message",' + message_fields(message) + skipped_field(skipped) + "}"
         return self._event("message", data, message.id)
 
     def join(self, pieces: Sequence[bytes]) -> bytes:
@@ -64,14 +65,14 @@ class EventEncoder:
 class LimitedEvents:
     """Events for one reader that wants so many messages and then the end."""
 
-    def __init__(self, encoder: Encoder, limit: int, on_limit: Callable[[], None]) -> None:
+    def __init__(self, encoder: CountingEncoder, limit: int, on_limit: Callable[[], None]) -> None:
         self._encoder = encoder
         self._left = limit
         self._on_limit = on_limit
 
-    def encode(self, message: Message) -> bytes:
+    def encode(self, message: Message, skipped: int | None = None) -> bytes:
         """Return the event of one message."""
-        return self._encoder.encode(message)
+        return self._encoder.encode(message, skipped)
 
     def join(self, pieces: Sequence[bytes]) -> bytes:
         """Return as many of the events as are still wanted."""
@@ -82,13 +83,7 @@ class LimitedEvents:
         return self._encoder.join(wanted)
 
     def frame(self, fields: dict[str, object], position_id: int | None = None) -> bytes:
-        """Return another event; a conflated message counts as a message."""
-        if fields["type"] == "message":
-            if not self._left:
-                return b""
-            self._left -= 1
-            if not self._left:
-                asyncio.get_running_loop().call_soon(self._on_limit)
+        """Return another event."""
         return self._encoder.frame(fields, position_id)
 
 
@@ -132,7 +127,7 @@ class Events(StreamHandler):
         if stream.closed():  # it left at once, and then nobody calls back
             self._closed()
             return
-        encoder: Encoder = self.encoder
+        encoder: CountingEncoder = self.encoder
         if "limit" in self._asked:
             encoder = LimitedEvents(encoder, self._asked["limit"], self.dismiss)
         self._transport = self.make_reader(stream, encoder, self.dismiss)

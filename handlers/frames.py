@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from store.message import Message, compact_json, message_fields, message_json
+from store.message import Message, compact_json, message_fields
 
 _TEXT = 0x81  # FIN and opcode 1
 _BYTE_LIMIT = 126
@@ -26,12 +26,18 @@ def text_frame(content: bytes) -> bytes:
     return struct.pack("!BBQ", _TEXT, 127, size) + content
 
 
+def skipped_field(skipped: int | None) -> str:
+    """Return the member that a conflated message has besides its own."""
+    return "" if skipped is None else f',"skipped":{skipped}'
+
+
 class SingleFrames:
     """One frame a message. One instance serves all readers of this form."""
 
-    def encode(self, message: Message) -> bytes:
-        """Return the frame of one message."""
-        return text_frame(('{"type":"message",' + message_fields(message) + "}").encode("utf-8"))
+    def encode(self, message: Message, skipped: int | None = None) -> bytes:
+        """Return the frame of one message; with how many of its topic were left out before it."""
+        fields = message_fields(message) + skipped_field(skipped)
+        return text_frame(('{"type":"message",' + fields + "}").encode("utf-8"))
 
     def join(self, pieces: Sequence[bytes]) -> bytes:
         """Return the frames one after the other."""
@@ -45,9 +51,9 @@ class SingleFrames:
 class BatchFrames(SingleFrames):
     """All messages of one commit in one frame: `?batch=true`."""
 
-    def encode(self, message: Message) -> bytes:
+    def encode(self, message: Message, skipped: int | None = None) -> bytes:
         """Return one message as JSON."""
-        return message_json(message).encode("utf-8")
+        return ("{" + message_fields(message) + skipped_field(skipped) + "}").encode("utf-8")
 
     def join(self, pieces: Sequence[bytes]) -> bytes:
         """Return one frame with all messages."""

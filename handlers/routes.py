@@ -16,7 +16,7 @@ from typing import Any
 import tornado.web
 
 from gateway.config import Config
-from gateway.hub import Encoder, Hub
+from gateway.hub import Hub
 from gateway.metrics import Metrics
 from gateway.orders import Orders
 from gateway.service_state import ServiceState
@@ -34,6 +34,7 @@ from handlers import (
     websocket,
 )
 from handlers.base import Handler, NotFound
+from handlers.conflation import CountingEncoder
 from handlers.contract import Contract, load_document
 from handlers.frames import BatchFrames, SingleFrames
 from handlers.gate import Gate
@@ -147,7 +148,7 @@ def _stream_routes(config: Config, state: ServiceState, hub: Hub, orders: Orders
         "now_us": state.now_us,
         "max_unsent_bytes": config.ws_max_buffer_bytes,
     }
-    encoders: dict[bool, Encoder] = {False: SingleFrames(), True: BatchFrames()}
+    encoders: dict[bool, CountingEncoder] = {False: SingleFrames(), True: BatchFrames()}
     event_encoder = events.EventEncoder(lambda: state.history.totals().epoch)
     heartbeat_s = config.ws_heartbeat_interval
     return [

@@ -13,11 +13,11 @@ import tornado.iostream
 
 from gateway.audience import Audience
 from gateway.holdings import Holdings
-from gateway.hub import Encoder, Hub
+from gateway.hub import Hub
 from gateway.metrics import Metrics
 from gateway.reader import Reader
 from handlers.base import Handler
-from handlers.conflation import Conflation
+from handlers.conflation import Conflation, CountingEncoder
 from handlers.parsing import parse_moment, parse_query
 from handlers.problems import Problem, to_problem
 from store.errors import HistoryUnavailable, QueryTimeout
@@ -131,7 +131,10 @@ class StreamHandler(Handler):
         return self.gate.keyring.is_valid(self.caller)
 
     def make_reader(
-        self, stream: tornado.iostream.IOStream, encoder: Encoder, on_end: Callable[[], None]
+        self,
+        stream: tornado.iostream.IOStream,
+        encoder: CountingEncoder,
+        on_end: Callable[[], None],
     ) -> StreamTransport:
         """Make the reader; return what its own frames are written to."""
         transport = StreamTransport(stream)
@@ -139,14 +142,13 @@ class StreamHandler(Handler):
             self._conflation = Conflation(
                 encoder, transport, self._asked["conflate"] / 1000, self.max_unsent_bytes
             )
-            encoder = self._conflation
         self._reader = Reader(
             self.hub,
             self.history,
             self.metrics,
             transport,
             self.wanted(self._asked["topic"]),
-            encoder,
+            self._conflation or encoder,
             max_unsent_bytes=self.max_unsent_bytes,
             on_end=on_end,
         )

@@ -12,9 +12,9 @@ import asyncio
 import tornado.httputil
 import tornado.websocket
 
-from gateway.hub import Encoder
 from gateway.orders import Orders
 from handlers.commands import Commands, key_of_first_frame
+from handlers.conflation import CountingEncoder
 from handlers.problems import Problem
 from handlers.stream import StreamHandler, StreamTransport
 
@@ -47,7 +47,7 @@ class LiveSocket(StreamHandler, tornado.websocket.WebSocketHandler):
     """One WebSocket reader."""
 
     orders: Orders
-    encoders: dict[bool, Encoder]
+    encoders: dict[bool, CountingEncoder]
 
     _transport: StreamTransport
     _commands: Commands | None = None

@@ -317,6 +317,21 @@ def test_conflation_shows_each_topic_once_per_interval(
         assert len(frames) - 1 <= 1.1 * elapsed / interval_s, (len(frames), elapsed)
 
 
+def test_conflated_batches_are_one_frame_an_interval(shared: ServiceProcess) -> None:
+    """With batch=true the newest of all topics come in one frame, each with its `skipped`."""
+    topic = own_topic()
+    for payload in ("1", "2"):
+        for name in ("a", "b"):
+            shared.post("/publish", {"topic": f"{topic}/{name}", "payload": payload, "qos": 1})
+    with listen_bare(shared, f"?topic={topic}/%23&since=all&batch=true&conflate=50") as listener:
+        listener.next("welcome")
+        found = listener.next("messages")["messages"]
+    assert [(one["topic"], one["payload"], one["skipped"]) for one in found] == [
+        (f"{topic}/a", "2", 1),
+        (f"{topic}/b", "2", 1),
+    ]
+
+
 def test_conflation_of_a_replay_is_the_newest_of_each_topic(shared: ServiceProcess) -> None:
     """A screen that asks for everything gets each topic's newest value, and how many it skipped."""
     topic = own_topic()
