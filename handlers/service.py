@@ -19,12 +19,14 @@ class Root(Handler):
     root_path: str
 
     def get(self) -> None:
-        """Say who we are; a browser is sent to the documentation."""
+        """Say who we are; a browser is sent to the dashboard."""
         self.query()
         self.set_header("Vary", "Accept")
         if "text/html" in self.request.headers.get("Accept", ""):
             self.set_status(302)
-            self.set_header("Location", f"{self.root_path}/docs" if self.root_path else "docs")
+            self.set_header(
+                "Location", f"{self.root_path}/dashboard" if self.root_path else "dashboard"
+            )
             self.finish_with(b"")
             return
         self.reply(

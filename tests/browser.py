@@ -13,6 +13,8 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-quic",
+    # No name but ours can be found, whoever asks.
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 )
 
 
@@ -24,23 +26,34 @@ def chromium_path() -> str | None:
 
 
 class Page:
-    """One page of the browser, and what happened on it."""
+    """One page of the browser, and what happened on it.
 
-    def __init__(self, page: Any, url: str) -> None:
+    `blocked` is what was asked of others. Taking each request in hand costs time; where `in_hand`
+    is false they are only listened to, and the browser itself finds no other host.
+    """
+
+    def __init__(self, page: Any, url: str, in_hand: bool = True) -> None:
         self.page = page
         self.blocked: list[str] = []
         self.complaints: list[str] = []
-        page.context.route("**/*", lambda route: self._let_through(route, url))
+        if in_hand:
+            page.context.route("**/*", lambda route: self._let_through(route, url))
+        else:
+            page.on("request", lambda request: self._listen_to(request.url, url))
         page.on("console", self._listen)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def _let_through(self, route: Any, url: str) -> None:
-        asked = route.request.url
-        if asked.startswith((url + "/", "data:", "blob:")):
+        if self._listen_to(route.request.url, url):
             route.continue_()
         else:
-            self.blocked.append(asked)
             route.abort()
+
+    def _listen_to(self, asked: str, url: str) -> bool:
+        ours = asked.startswith((url + "/", "data:", "blob:"))
+        if not ours:
+            self.blocked.append(asked)
+        return ours
 
     def _listen(self, message: Any) -> None:
         if message.type in ("error", "warning"):

@@ -37,7 +37,10 @@ from tests.mqtt_client import mqtt_client
 from tests.service_process import ServiceProcess
 
 # Pages for people, not for programs; and the two streams, which have tests of their own.
-NOT_CALLED = {"/docs", "/redoc", "/assets/{file}", "/ws", "/events", "/dashboard"}
+NOT_CALLED = {"/docs", "/redoc", "/assets/{file}", "/ws", "/events"} | {
+    "/dashboard",
+    "/dashboard/{path}",
+}
 
 
 def stored(service: ServiceProcess, client: MQTTAPIClient, topic: str, count: int) -> None:

@@ -47,6 +47,8 @@ PUBLIC = {
     "/docs",
     "/redoc",
     "/assets/{file}",
+    "/dashboard",
+    "/dashboard/{path}",
 }
 _ADDRESSES = itertools.count(1)
 
@@ -87,7 +89,8 @@ class Row:
 
 
 ROWS = (
-    *(Row("GET", path) for path in sorted(PUBLIC - {"/assets/{file}"})),
+    *(Row("GET", path) for path in sorted(PUBLIC - {"/assets/{file}", "/dashboard/{path}"})),
+    Row("GET", "/dashboard/{path}", "/dashboard/app.js"),
     Row("GET", "/assets/{file}", "/assets/docs.js"),
     Row("GET", "/stats"),
     Row("GET", "/metrics"),

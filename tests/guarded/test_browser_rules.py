@@ -236,7 +236,7 @@ def test_a_star_is_warned_of(services: dict[str, ServiceProcess]) -> None:
         assert ("any web page may call" in service.log()) is (name == "star")
 
 
-@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+@pytest.mark.parametrize("path", ["/dashboard", "/docs", "/redoc"])
 def test_pages_are_kept_strictly(services: dict[str, ServiceProcess], path: str) -> None:
     """Pages may not be framed, load only from here, run no inline script and send no referrer."""
     answer = ask(services["empty"], "GET", path)

@@ -158,7 +158,9 @@ def test_every_method_is_declared_and_the_reverse() -> None:
 def test_allow_is_what_the_document_says(service: ServiceProcess, judge: OpenApiJudge) -> None:
     """OPTIONS of every path is a 204 whose Allow names the declared methods."""
     for path, item in judge.document["paths"].items():
-        answer = ask(service, "OPTIONS", path.format(topic="a", id="1", file="docs.js"))
+        answer = ask(
+            service, "OPTIONS", path.format(topic="a", id="1", file="docs.js", path="app.js")
+        )
         declared = {method.upper() for method in METHODS if method in item}
         assert (answer.status, answer.content) == (204, b"")
         expected = declared | {"OPTIONS"} | ({"HEAD"} if "GET" in declared else set())
@@ -217,7 +219,7 @@ def test_every_declared_parameter_is_accepted(service: ServiceProcess, judge: Op
     """No parameter stands in the document that the service does not take."""
     accepted = 0
     for method, path, query in queries(judge):
-        filled = path.format(topic=quote(TOPIC), id="1", file="docs.js")
+        filled = path.format(topic=quote(TOPIC), id="1", file="docs.js", path="app.js")
         headers = UPGRADE if path == "/ws" else {}
         if method == "DELETE":
             query = {"before": "1", **query, **({"before": "1"} if "before" in query else {})}
@@ -232,7 +234,7 @@ def test_every_declared_parameter_is_accepted(service: ServiceProcess, judge: Op
 def test_no_other_parameter_is(service: ServiceProcess, judge: OpenApiJudge) -> None:
     """Every operation refuses a parameter that it does not declare, by name."""
     for method, path, operation in judge.operations():
-        filled = path.format(topic=quote(TOPIC), id="1", file="docs.js")
+        filled = path.format(topic=quote(TOPIC), id="1", file="docs.js", path="app.js")
         content = operation.get("requestBody", {}).get("content", {})
         body = content["application/json"]["example"] if content else None
         headers = UPGRADE if path == "/ws" else {}

@@ -81,10 +81,10 @@ def test_the_root_and_its_redirections_stay_under_the_prefix(proxy: ServiceProce
 
 def test_pages_load_what_they_need_and_descriptions_name_the_prefix(proxy: ServiceProcess) -> None:
     """Every file that a page names is there under the prefix; `servers` and addresses have it."""
-    for page in ("/docs", "/redoc"):
+    for page in ("/dashboard", "/docs", "/redoc"):
         text = proxy.get(page).content.decode()
         files = re.findall(r'(?:src|href)="([^"]+)"', text)
-        own = [file for file in files if not file.startswith("data:")]
+        own = [file for file in files if not file.startswith(("data:", "#"))]
         assert own
         for file in own:
             path = urljoin(PREFIX + page, file)

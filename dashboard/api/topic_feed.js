@@ -1,0 +1,105 @@
+// Keeps the topic tree true: listens first, then loads what is known, so that nothing falls in
+// between. After each break it begins anew: the present state is what counts here.
+
+import { Stream } from "./stream.js";
+
+// Each topic at most once in so many ms: faster than the eye wants to follow in a table.
+const CONFLATE_MS = 400;
+const PAGE = 1_000;
+const AGAIN_MS = 3_000;
+// What comes while the topics are loaded; beyond it the load that follows is newer anyway.
+const MOST_WAITING = 50_000;
+
+export class TopicFeed extends EventTarget {
+  #loading = null;
+  #waiting = [];
+
+  constructor(service, session, tree, clock) {
+    super();
+    this.service = service;
+    this.tree = tree;
+    this.clock = clock;
+    this.loaded = false;
+    this.state = "closed";
+    this.stream = new Stream(session, {
+      topics: ["#"],
+      conflate: CONFLATE_MS,
+      on: {
+        welcome: (frame) => {
+          this.clock.set(Date.parse(frame.timestamp));
+          this.#welcome(frame);
+        },
+        messages: (messages) => this.#take(messages),
+        status: (frame) => this.#tell("status", frame),
+        state: (state, detail) => {
+          this.state = state;
+          this.#tell("state", { state, detail });
+        },
+      },
+    });
+  }
+
+  open() {
+    this.stream.open();
+  }
+
+  close() {
+    this.#loading?.abort();
+    this.stream.close();
+  }
+
+  #tell(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+
+  /** Load what is known; `frame` said where the stream begins. */
+  async #welcome(frame) {
+    this.#loading?.abort();
+    const loading = new AbortController();
+    this.#loading = loading;
+    this.loaded = false;
+    this.#waiting = [];
+    this.#tell("welcome", frame);
+    try {
+      await this.#load(loading.signal);
+      this.#tell("change");
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      this.#tell("failed", error);
+      const again = setTimeout(() => this.#welcome(frame), AGAIN_MS);
+      loading.signal.addEventListener("abort", () => clearTimeout(again));
+    }
+  }
+
+  async #load(signal) {
+    const pages = [];
+    let after = "";
+    for (;;) {
+      const page = await this.service.get(
+        "topics",
+        { details: "true", limit: PAGE, after },
+        signal,
+      );
+      pages.push(page);
+      if (page.length < PAGE) break;
+      after = page.at(-1).topic;
+    }
+    const nowMs = performance.now();
+    this.tree.clear();
+    for (const page of pages) for (const summary of page) this.tree.load(summary, nowMs);
+    this.loaded = true;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    this.#take(waiting);
+  }
+
+  #take(messages) {
+    if (!this.loaded) {
+      if (this.#waiting.length < MOST_WAITING) this.#waiting.push(...messages);
+      return;
+    }
+    const nowMs = performance.now();
+    for (const message of messages) this.tree.take(message, nowMs);
+    this.#tell("change");
+  }
+}

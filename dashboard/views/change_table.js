@@ -1,0 +1,44 @@
+// The difference between two JSON values, as a table.
+
+import { el } from "../page/dom.js";
+import * as format from "../page/format.js";
+
+/** `changes` are those of model/diff.js. */
+export function changeTable(changes) {
+  if (!changes.length) {
+    return el("p", { class: "note" }, "The same values, written differently.");
+  }
+  return el(
+    "table",
+    { class: "changes" },
+    el(
+      "thead",
+      {},
+      el("tr", {}, ...["Where", "Before", "After"].map((text) => el("th", { scope: "col" }, text))),
+    ),
+    el(
+      "tbody",
+      {},
+      ...changes.map(({ kind, path, before, after, step }) =>
+        el(
+          "tr",
+          { class: kind },
+          el("th", { scope: "row" }, path === "$" ? "value" : path.replace(/^\$\.?/, "")),
+          el("td", { class: "before" }, before ?? ""),
+          el(
+            "td",
+            { class: "after" },
+            after ?? "",
+            step === undefined
+              ? ""
+              : el(
+                  "span",
+                  { class: "step" },
+                  ` ${step > 0 ? "+" : "−"}${format.value(Math.abs(step))}`,
+                ),
+          ),
+        ),
+      ),
+    ),
+  );
+}

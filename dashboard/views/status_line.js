@@ -1,0 +1,45 @@
+// The right end of the header: connected or not, how much comes in, and whose key it is.
+
+import { el, icon, mark, say } from "../page/dom.js";
+import * as format from "../page/format.js";
+
+const WORDS = {
+  live: "Live",
+  connecting: "Connecting",
+  waiting: "Reconnecting",
+  refused: "No key",
+  closed: "Offline",
+};
+
+export class StatusLine {
+  constructor({ feed, watch, tree, session, askKey }) {
+    Object.assign(this, { feed, watch, tree, session });
+    this.paint = this.paint.bind(this);
+    this.state = el("span", { class: "dot" });
+    this.rate = el("span", { class: "flow", title: "Messages a second, as this page sees them" });
+    this.who = el("span", { class: "who" });
+    this.key = el(
+      "button",
+      {
+        type: "button",
+        class: "quiet key",
+        "aria-label": "API key",
+        title: "API key",
+        onclick: () => askKey(),
+      },
+      icon("M5.5 13a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7ZM8 7l5.5-5.5M11 4l2 2"),
+      this.who,
+    );
+    this.root = el("div", { class: "status" }, this.rate, this.state, this.key);
+  }
+
+  paint() {
+    const away = this.watch.health && !this.watch.health.mqtt_connected;
+    const state = this.feed.state;
+    mark(this.state, "data-state", state === "live" && away ? "away" : state);
+    say(this.state, state === "live" && away ? "Broker away" : (WORDS[state] ?? state));
+    say(this.rate, format.rate(this.tree.root.rate.at(performance.now())) || "0/s");
+    const { caller } = this.session;
+    say(this.who, this.session.hasKey && caller ? caller.name : "");
+  }
+}

@@ -1,0 +1,136 @@
+"""One topic, close up: its value in every form, what changed, and its messages without an end."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+
+import pytest
+
+from tests.dashboard.looking import Look, Plant, own_topic
+
+pytestmark = pytest.mark.needs_chromium
+HOSTILE = (
+    '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>'
+    "<a href='javascript:window.hurt=1'>x</a>"
+)
+
+
+def test_a_value_as_json_text_bytes_and_changes(plant: Plant, look: Callable[..., Look]) -> None:
+    """JSON is laid out; text and hex are one press away; changes name each member that differs."""
+    topic = own_topic()
+    plant.say(topic, '{"value":1.5,"unit":"bar","old":1}', '{"value":2,"unit":"bar","new":[1]}')
+    seen = look(f"#/topic?t={topic}")
+    content = seen.page.locator(".value-card .content")
+    seen.wait_text(".value-card .content", '"value": 2')
+    assert content.locator(".json-name").first.inner_text() == '"value"'
+    press = seen.page.locator(".value-card .segments")
+    press.get_by_text("Text").click()
+    assert content.inner_text() == '{"value":2,"unit":"bar","new":[1]}'
+    press.get_by_text("Hex").click()
+    assert content.inner_text().startswith("000000  7b 22 76 61 6c 75 65 22  3a 32 2c 22")
+    assert '{"value":2,"unit' in content.inner_text()
+    press.get_by_text("Changes").click()
+    assert seen.page.locator(".changes tbody tr").all_inner_texts() == [
+        "value\t1.5\t2 +0.5",
+        "old\t1\t",
+        "new\t\t[1]",
+    ]
+    plant.say(topic, "line one\nline two", "line one\nline 2")
+    seen.wait_text(".lines .added", "+ line 2")
+    assert content.locator(".line").all_inner_texts() == [
+        "  line one",
+        "\N{MINUS SIGN} line two",
+        "+ line 2",
+    ]
+
+
+def test_bytes_are_shown_as_bytes(plant: Plant, look: Callable[..., Look]) -> None:
+    """A payload that is no text comes as a hex dump, with its true size."""
+    topic = own_topic()
+    plant.say(topic, base64.b64encode(bytes(range(200, 240))).decode(), encoding="base64")
+    seen = look(f"#/topic?t={topic}")
+    seen.wait_text(".value-card .content", "c8 c9 ca cb")
+    seen.wait_text(".value-card .facts", "40 B")
+    seen.wait_text(".past .row .line", "40 bytes: c8 c9")
+
+
+def test_the_history_pages_back_without_end(plant: Plant, look: Callable[..., Look]) -> None:
+    """Scrolling down brings page after page to the first message; new ones come in on top."""
+    topic = own_topic()
+    plant.say(topic, *[f"number {number}" for number in range(400)])
+    seen = look(f"#/topic?t={topic}")
+    seen.wait_text(".past .row", "number 399")
+    past = seen.page.locator(".past")
+    for _ in range(12):
+        past.evaluate("list => { list.scrollTop = list.scrollHeight; }")
+        if seen.page.locator(".past .row:visible", has_text="number 0").count():
+            break
+        seen.page.wait_for_timeout(80)  # a person's pause between two turns of the wheel
+    seen.wait_text(".past-card .summary", "400 shown: that is all the history has")
+    seen.page.locator(".past .row .line").get_by_text("number 0", exact=True).wait_for()
+    assert seen.page.locator(".past .row").count() < 60
+    past.evaluate("list => { list.scrollTop = 0; }")
+    plant.say(topic, "the newest")
+    seen.wait_text(".past .row[aria-selected=true]", "the newest")
+    seen.wait_text(".value-card .content", "the newest")
+
+
+def test_an_earlier_message_stays_until_one_goes_back(
+    plant: Plant, look: Callable[..., Look]
+) -> None:
+    """A message chosen from the list is shown with what it changed, while others arrive; Esc leads
+    back to the newest."""
+    topic = own_topic()
+    plant.say(topic, "10", "20", "30")
+    seen = look(f"#/topic?t={topic}")
+    seen.page.locator(".past .row .line").get_by_text("20", exact=True).click()
+    seen.page.locator(".value-card .content.short").get_by_text("20", exact=True).wait_for()
+    plant.say(topic, "40")
+    seen.wait_text(".past .row", "40")
+    seen.page.locator(".value-card").get_by_text("Changes").click()
+    assert "+10" in seen.page.locator(".changes tbody").inner_text()
+    seen.page.locator(".past").focus()
+    seen.page.keyboard.press("Escape")
+    seen.wait_text(".changes tbody", "40")
+    seen.page.keyboard.press("ArrowDown")
+    seen.page.keyboard.press("Enter")
+    seen.wait_text(".pinned", "earlier message")
+
+
+def test_a_hostile_payload_stays_text(plant: Plant, look: Callable[..., Look]) -> None:
+    """HTML and script in payload and topic are read as they stand, in every view; nothing runs."""
+    topic = f"{own_topic()}/<b onclick=x>"
+    plant.say(topic, HOSTILE)
+    root = topic.partition("/")[0]
+    seen = look(f"#/topics?q={root}")
+    seen.row("<b onclick=x>").click()
+    seen.wait_text(".tree .row .value", "<img src=x")
+    for form in ("Pretty", "Text", "Changes"):
+        seen.page.locator(".value-card .segments").get_by_text(form).click()
+        seen.page.locator(".value-card .content").wait_for()
+    plant.say(topic, f'{{"<img src=x onerror=hurt()>": "{"<script>"}"}}')
+    seen.wait_text(".lines .added", "<script>")
+    seen.go("live", filter=f"{root}/#")
+    seen.wait_text(".live .foot", "Following")
+    plant.say(topic, HOSTILE)
+    seen.wait_text(".log .row .line", HOSTILE.split(">", maxsplit=1)[0])
+    seen.go("publish", topic=topic)
+    seen.page.locator("#publish-payload").fill(HOSTILE)
+    seen.page.get_by_role("button", name="Publish", exact=True).click()
+    seen.wait_text(".pick code", "<img src=x")
+    assert seen.page.locator("main img, main script, main b[onclick]").count() == 0
+    assert seen.run("() => window.hurt") is None
+
+
+def test_a_branch_and_odd_names(plant: Plant, look: Callable[..., Look]) -> None:
+    """A branch that is no topic leads to what is below it; empty levels, dots and spaces work."""
+    root = own_topic()
+    topic = f"{root}//../a b/ü?&="
+    plant.say(topic, "odd")
+    seen = look()
+    seen.go("topic", t=root)
+    seen.wait_text(".branch", "1 topic below it")
+    seen.go("topic", t=topic)
+    seen.wait_text(".value-card .content", "odd")
+    seen.wait_text(".past-card .summary", "1 shown")
