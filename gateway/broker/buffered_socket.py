@@ -30,11 +30,17 @@ class BufferedSocket:
         self._unsent = bytearray()
         self._posted: deque[bytes] = deque()
         self.sending = threading.RLock()
+        self.was_reset = False
+        """The network or the peer broke the connection, instead of closing it."""
 
     def recv(self, size: int) -> bytes:
         """Return up to `size` bytes, b'' at the end; BlockingIOError when there is nothing."""
         if self._at == len(self._ahead):
-            self._ahead, self._at = self._socket.recv(READ_BYTES), 0
+            try:
+                self._ahead, self._at = self._socket.recv(READ_BYTES), 0
+            except ConnectionResetError:
+                self.was_reset = True
+                raise
         part = self._ahead[self._at : self._at + size]
         self._at += len(part)
         return part
@@ -97,6 +103,9 @@ class BufferedSocket:
                     del self._unsent[:sent]
             except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
                 return False
+            except (ConnectionResetError, BrokenPipeError):
+                self.was_reset = True
+                raise
             return True
 
     @property

@@ -18,7 +18,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.broker.buffered_socket import BufferedSocket
-from gateway.broker.packets import Publish, publish_packet, take_publishes
+from gateway.broker.packets import MalformedPacket, Publish, publish_packet, take_publishes
 
 # Reason codes from here on are refusals (MQTT 5.0, section 2.4).
 FIRST_FAILURE = 128
@@ -45,7 +45,12 @@ class BufferedClient(Client):
             if behind > at:
                 buffered.skip_to(behind)
                 return MQTTErrorCode.MQTT_ERR_SUCCESS
-        return super().loop_read(max_packets)
+        try:
+            return super().loop_read(max_packets)
+        except (OSError, ValueError):
+            raise
+        except Exception as error:  # our own callbacks are guarded: it is paho, reading
+            raise MalformedPacket(f"the broker sent what is not MQTT ({error})") from error
 
     def loop_write(self) -> MQTTErrorCode:
         """Write what is queued, with nothing of another thread in between."""

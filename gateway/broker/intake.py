@@ -16,7 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties, VariableByteIntegers
 
 from gateway.arrivals import Arrivals
-from gateway.broker.packets import Publish, only_subscription_number
+from gateway.broker.packets import MalformedPacket, Publish, only_subscription_number
 from gateway.broker.properties import read_properties
 
 log = logging.getLogger(__name__)
@@ -38,21 +38,15 @@ class Intake:
         self._topics: dict[bytes, str] = {}
 
     def take_publish(self, publish: Publish) -> bool:
-        """Take in one message; return whether more may come."""
+        """Take in one message; return whether more may come. MalformedPacket when it is none."""
         try:
-            topic = self._topics.get(publish.topic)
-            if topic is None:
-                if len(self._topics) >= TOPIC_MEMORY:
-                    self._topics.clear()
-                topic = self._topics[publish.topic] = publish.topic.decode("utf-8")
-            numbers: Sequence[int] = ()
-            properties = None
-            if publish.properties:
-                number = only_subscription_number(publish.properties)
-                if number is None:
-                    numbers, properties = _unpacked(publish.properties)
-                else:
-                    numbers = (number,)
+            topic, numbers, properties = self._read(publish)
+        except Exception as error:
+            if not (publish.qos and publish.dup):
+                raise MalformedPacket(f"the broker sent a message that is none: {error}") from error
+            self._arrivals.let_go(publish.packet_id)  # or it would come again for ever
+            return True
+        try:
             self._arrivals.put(
                 topic,
                 publish.payload,
@@ -71,19 +65,38 @@ class Intake:
             return False
         return True
 
+    def _read(self, publish: Publish) -> tuple[str, Sequence[int], str | None]:
+        topic = self._topics.get(publish.topic)
+        if topic is None:
+            if len(self._topics) >= TOPIC_MEMORY:
+                self._topics.clear()
+            topic = self._topics[publish.topic] = publish.topic.decode("utf-8")
+        if not publish.properties:
+            return topic, (), None
+        number = only_subscription_number(publish.properties)
+        if number is not None:
+            return topic, (number,), None
+        return topic, *_unpacked(publish.properties)
+
     def take_message(self, client: Client, _data: Any, message: MQTTMessage) -> None:
         """Take in a message that paho has read."""
         try:
+            topic = message.topic
             properties = message.properties
+            ours = None if properties is None else read_properties(properties)
+        except Exception:  # it ends the connection, as above; paho would swallow what we raise
+            self._break_off()
+            return
+        try:
             self._arrivals.put(
-                message.topic,
+                topic,
                 bytes(message.payload),
                 qos=message.qos,
                 retain=bool(message.retain),
                 dup=bool(message.dup),
                 packet_id=message.mid,
                 subscription_ids=getattr(properties, "SubscriptionIdentifier", ()),
-                properties=None if properties is None else read_properties(properties),
+                properties=ours,
             )
         except Exception:
             self._failed(message.qos, bool(message.dup), message.mid)

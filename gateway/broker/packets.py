@@ -32,6 +32,10 @@ class Publish(NamedTuple):
     properties: bytes
 
 
+class MalformedPacket(ValueError):
+    """The broker sent what is not MQTT: the connection is of no use any more."""
+
+
 def take_publishes(
     data: bytes, at: int, five: bool, at_most: int, take: Callable[[Publish], bool]
 ) -> int:
@@ -52,13 +56,19 @@ def take_publishes(
         if length < 0 or behind > end:
             return at
         qos = first >> 1 & 1
+        if length < 2:
+            raise MalformedPacket("the broker sent a message without a topic")
         name_end = body + 2 + (data[body] << 8 | data[body + 1])
+        if name_end + 2 * qos > behind:
+            raise MalformedPacket("the broker sent a topic that is longer than its message")
         packet_id, rest = 0, name_end
         if qos:
             packet_id, rest = data[name_end] << 8 | data[name_end + 1], name_end + 2
         properties = b""
         if five:
             size, rest = _variable_length(data, rest, behind)
+            if size < 0 or rest + size > behind:
+                raise MalformedPacket("the broker sent properties longer than their message")
             if size:
                 properties = data[rest : rest + size]
                 rest += size

@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 MAX_IN_FLIGHT = 20
 # Another client took our session: two gateways with one client id throw each other out for ever.
 SESSION_TAKEN_OVER = 142
+UNSPECIFIED = 128
 TAKEN_OVER_DELAY_S = 60.0
 # A session outlives a cut in the LAN by this long, unless it is to outlive the process as well.
 SESSION_EXPIRY_S = 3_600
@@ -263,7 +264,10 @@ class Session:
                 self._lost_because += "; is there another client with this client id?"
                 self._delay_s = TAKEN_OVER_DELAY_S
         elif not self._lost_because:
-            self._lost_because = f"the connection was lost ({reason})"
+            how = str(reason)
+            if reason.value == UNSPECIFIED:  # all that paho knows of the end of a socket
+                how = "reset" if self._was_reset() else "closed by the other side"
+            self._lost_because = f"the connection was lost ({how})"
 
     def _on_publish(
         self, _client: Client, _data: Any, packet_id: int, reason: ReasonCode, _properties: Any
@@ -317,14 +321,19 @@ class Session:
                         self._settings.port,
                     )
                     return 0.0  # nothing is wrong yet
-        if failure:
+        if failure or not self._answered:
             self._short_lives = 0  # the broker itself was away: nobody threw us out
-        elif was_open and not self._client_said_goodbye():
+        elif was_open and not self._client_said_goodbye() and not self._was_reset():
             self._count_short_life()
         self._post(
             self._news.on_disconnected, failure or self._lost_because or "the connection was lost"
         )
         return self._delay_s
+
+    def _was_reset(self) -> bool:
+        """Whether the network broke the connection: who is thrown out sees it closed."""
+        client = self._client
+        return client is not None and client.buffered is not None and client.buffered.was_reset
 
     def _client_said_goodbye(self) -> bool:
         return self._lost_because in (PAUSED, STOPPING) or bool(self._delay_s)

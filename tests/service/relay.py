@@ -104,9 +104,9 @@ class Relay:
             try:
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 one.shutdown(socket.SHUT_RD)  # wakes the thread that reads here
-                one.close()
             except OSError:
                 pass  # it was gone already
+            one.close()
 
     def swallow(self) -> None:
         """Be a black hole: connections stay open, and nothing comes through."""
