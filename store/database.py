@@ -271,7 +271,9 @@ class Database:
 
     async def _made_room(self, error: sqlite3.Error) -> bool:
         assert self._writer is not None
-        if cause_of(error) != "full" or not self._ballast.give_back():
+        if cause_of(error) != "full" or await run(self._writer, schema.is_at_cap):
+            return False
+        if not self._ballast.give_back():
             return False
         self.is_short = True
         try:

@@ -70,6 +70,15 @@ def prepare_reader(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
 
 
+def is_at_cap(connection: sqlite3.Connection) -> bool:
+    """Whether the file may not grow any more, however much room the disk has."""
+    pages, most = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "max_page_count")
+    )
+    return bool(pages >= most)
+
+
 def _check(connection: sqlite3.Connection, version: int) -> None:
     """Look for damage after an unclean end; HistoryDamaged or sqlite3.Error when there is some."""
     if version == 0:
