@@ -1,83 +1,99 @@
-"""Connections to SQLite, each with a thread of its own.
+"""The connections to one database file: one that writes, and a few that only read.
 
-Answers for: opening one, running a function on its thread in one hop, the time budget of a
-question. Does not: know files, locks or tables.
+Answers for: opening and closing them together, and who reads on which. Does not: know what
+threatens the file; errors of SQLite come out as they are.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
+from urllib.parse import quote
 
 import aiosqlite
 
-from store.errors import QueryTimeout
-from store.interruption import Interruption
+from store import hop, schema
+from store.errors import HistoryUnavailable, QueryTimeout
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-
-async def connect(target: Path | str) -> aiosqlite.Connection:
-    """Open a connection; a text is a URI. What cannot be opened leaves no thread behind."""
-    connection = aiosqlite.connect(target, uri=isinstance(target, str), isolation_level=None)
-    try:
-        return await connection
-    except BaseException:
-        # aiosqlite tells its thread to end, but does not wait: on a loop that is closed meanwhile,
-        # as by a start that fails, the thread would die with a traceback.
-        await asyncio.to_thread(connection._thread.join)
-        raise
+# SQLite releases the GIL while it works, so a few readers run beside the writer.
+READERS = 3
 
 
-async def run(
-    connection: aiosqlite.Connection,
-    function: Callable[Concatenate[sqlite3.Connection, P], T],
-    /,
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> T:
-    """One hop to the connection's thread: see docs/decisions/0002-one-hop-transactions.md."""
-    raw = connection._conn
-    return await connection._execute(  # type: ignore[no-any-return, no-untyped-call]
-        function, raw, *args, **kwargs
-    )
+class Connections:
+    """Closed at first, and opened again after a close. Call from the event loop's thread only."""
 
+    def __init__(self, path: Path, query_timeout_s: float) -> None:
+        self._path = path
+        self._reading_uri = f"file:{quote(str(path))}?mode=ro"
+        self._query_timeout_s = query_timeout_s
+        self._writer: aiosqlite.Connection | None = None
+        self._readers: list[aiosqlite.Connection] = []
+        self._idle: asyncio.LifoQueue[aiosqlite.Connection] = asyncio.LifoQueue()
 
-async def read_within(
-    connection: aiosqlite.Connection, budget_s: float, function: Callable[[sqlite3.Connection], T]
-) -> T:
-    """Run a question in one read transaction. Raises QueryTimeout when it takes too long."""
-    limit = Interruption(connection._conn, budget_s)
-    try:
-        return await run(connection, _read, function)
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-            raise QueryTimeout(f"the query ran longer than {budget_s:g} s") from None
-        raise
-    finally:
-        limit.cancel()
+    async def open(self, prepare: Callable[[sqlite3.Connection], None]) -> None:
+        """Open all of them; nobody reads before `prepare` has run on the one that writes."""
+        self._writer = await hop.connect(self._path)
+        await hop.run(self._writer, prepare)
+        for _ in range(READERS):
+            reader = await hop.connect(self._reading_uri)
+            self._readers.append(reader)
+            await hop.run(reader, schema.prepare_reader)
+            self._idle.put_nowait(reader)
 
+    async def close(self) -> None:
+        """Close them, the writer last, so that it makes a checkpoint. Safe to repeat."""
+        readers, self._readers = self._readers, []
+        while not self._idle.empty():
+            self._idle.get_nowait()
+        for reader in readers:
+            await reader.close()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await writer.close()
 
-def _read(connection: sqlite3.Connection, function: Callable[[sqlite3.Connection], T]) -> T:
-    try:
-        connection.execute("BEGIN")
-        return function(connection)
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+    async def write(
+        self,
+        function: Callable[Concatenate[sqlite3.Connection, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a function on the writing connection. HistoryUnavailable while there is none."""
+        if self._writer is None:
+            raise HistoryUnavailable("the database is not open")
+        return await hop.run(self._writer, function, *args, **kwargs)
 
+    async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function in a read transaction on a connection that is free.
 
-def copy(
-    connection: sqlite3.Connection, path: Path, mark: Callable[[sqlite3.Connection], None]
-) -> None:
-    """Copy the database to a new file in one step, and have `mark` change the copy."""
-    target = sqlite3.connect(path, isolation_level=None)
-    try:
-        connection.backup(target)
-        mark(target)
-    finally:
-        target.close()
+        Raises QueryTimeout when waiting for one or the function itself takes too long.
+        """
+        try:
+            reader = await asyncio.wait_for(self._idle.get(), self._query_timeout_s)
+        except TimeoutError:
+            raise QueryTimeout("all readers of the history are busy") from None
+        work = asyncio.ensure_future(hop.read_within(reader, self._query_timeout_s, function))
+        # A cancelled caller does not stop the SQL: the connection is free when the work is done.
+        work.add_done_callback(functools.partial(self._give_back, reader))
+        return await asyncio.shield(work)
+
+    async def copy(self, path: Path, mark: Callable[[sqlite3.Connection], None]) -> None:
+        """Copy the database to a new file on a connection of its own, and have `mark` change it."""
+        source = await hop.connect(self._reading_uri)
+        try:
+            await hop.run(source, hop.copy, path, mark)
+        finally:
+            await source.close()
+
+    def _give_back(self, reader: aiosqlite.Connection, work: asyncio.Future[object]) -> None:
+        if reader in self._readers:
+            self._idle.put_nowait(reader)
+        if not work.cancelled():
+            work.exception()  # seen by the caller, or by nobody when the caller was cancelled

@@ -1,37 +1,32 @@
-"""The SQLite file: opening it, one writer and a few read-only readers, and what threatens it.
+"""The SQLite file: opening it, changing and asking it, and what threatens it.
 
-Answers for: running a function on a database thread in one hop, the lock that keeps a second
-process away, room on a full disk, and a damaged file. Does not: know what the tables mean.
+Answers for: one write after the other, the lock that keeps a second process away, room on a full
+disk, and a damaged file. Does not: know what the tables mean.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
-from urllib.parse import quote
 
-import aiosqlite
-
-from store import connections, quarantine, schema
+from store import quarantine, schema, wal
 from store.ballast import Ballast
-from store.connections import connect, read_within, run
-from store.errors import HistoryDamaged, HistoryUnavailable, QueryTimeout
+from store.connections import Connections
+from store.errors import HistoryDamaged, HistoryUnavailable
 from store.failures import cause_of, could_not_open, is_damage, unavailable
 from store.lock_file import LockFile
+from store.presence import Presence
 
 log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Read-only connections. SQLite releases the GIL while it works, so a few run beside the writer.
-READERS = 3
 # A log that grew beyond this, since somebody read for long, is cut back by `tidy`.
 WAL_TOO_LARGE_BYTES = 7 * 1024 * 1024
 
@@ -47,7 +42,7 @@ class Database:
 
     def __init__(self, path: Path, query_timeout_s: float, full_sync: bool, cap_bytes: int) -> None:
         self.path = path
-        self._query_timeout_s = query_timeout_s
+        self._connections = Connections(path, query_timeout_s)
         self._full_sync = full_sync
         self._cap_bytes = cap_bytes
         self._wal_path = Path(f"{path}-wal")
@@ -63,11 +58,8 @@ class Database:
         self._turn = asyncio.Lock()
         self.writing_since: float | None = None
         """When the writer began what it is at (monotonic s), or None while it has nothing to do."""
-        self._inodes: dict[Path, int] = {}
+        self._presence = Presence(path, self._wal_path)
         self._saved = quarantine.Salvage()
-        self._writer: aiosqlite.Connection | None = None
-        self._readers: list[aiosqlite.Connection] = []
-        self._idle: asyncio.LifoQueue[aiosqlite.Connection] = asyncio.LifoQueue()
 
     @classmethod
     async def open(
@@ -89,14 +81,14 @@ class Database:
         try:
             self._lock = LockFile.take(path)
             try:
-                await self._open_connections()
+                await self._open_file()
             except (sqlite3.Error, HistoryDamaged) as error:
                 if isinstance(error, HistoryDamaged) or is_damage(error):
                     await self._quarantine(str(error), now_us)
                 elif cause_of(error) != "full" or not self._ballast.give_back():
                     raise
-                await self._close_connections()
-                await self._open_connections()
+                await self._connections.close()
+                await self._open_file()
             self.is_short = not self._ballast.take()
         except sqlite3.Error as error:
             await self.close()
@@ -130,16 +122,14 @@ class Database:
         On a full disk once more, with the ballast's room: the function must bear that.
         """
         async with self._turn:
-            if self._writer is None:
-                raise HistoryUnavailable("the database is not open")
             self.writing_since = time.monotonic()
             try:
                 try:
-                    return await run(self._writer, function, *args, **kwargs)
+                    return await self._connections.write(function, *args, **kwargs)
                 except sqlite3.Error as error:
                     if not await self._made_room(error):
                         raise
-                return await run(self._writer, function, *args, **kwargs)
+                return await self._connections.write(function, *args, **kwargs)
             except sqlite3.Error as error:
                 raise self._explained(error, "the history cannot be written") from error
             finally:
@@ -157,20 +147,9 @@ class Database:
         Raises QueryTimeout when waiting for a connection or the query itself takes too long.
         """
         try:
-            reader = await asyncio.wait_for(self._idle.get(), self._query_timeout_s)
-        except TimeoutError:
-            raise QueryTimeout("all readers of the history are busy") from None
-        work = asyncio.ensure_future(
-            read_within(
-                reader,
-                self._query_timeout_s,
-                lambda connection: function(connection, *args, **kwargs),
+            return await self._connections.read(
+                lambda connection: function(connection, *args, **kwargs)
             )
-        )
-        # A cancelled caller does not stop the SQL: the connection is free when the work is done.
-        work.add_done_callback(functools.partial(self._give_back, reader))
-        try:
-            return await asyncio.shield(work)
         except sqlite3.Error as error:
             raise self._explained(error, "the history cannot be read") from error
 
@@ -180,13 +159,10 @@ class Database:
         `mark` is called with the copy, to change in it what must not be there twice.
         One step: a copy in several would begin anew at each commit. Writers go on meanwhile.
         """
-        source = await connect(self._reading_uri)
         try:
-            await run(source, connections.copy, path, mark)
+            await self._connections.copy(path, mark)
         except sqlite3.Error as error:
             raise self._explained(error, "the copy could not be written") from error
-        finally:
-            await source.close()
 
     def sizes(self) -> tuple[int, int]:
         """Return the bytes of the database file and of its write-ahead log."""
@@ -199,16 +175,12 @@ class Database:
 
         Raises HistoryDamaged once somebody ran into damage, or when the file was taken away.
         """
-        for path in (self.path, self._wal_path):
-            inode = _inode(path)
-            if inode and path not in self._inodes:
-                self._inodes[path] = inode
-            elif self._inodes.get(path, inode) != inode and not self.damage:
-                self.damage = f"the history is damaged: {path.name} was removed or replaced"
+        if missed := self._presence.missed():
+            self.damage = self.damage or f"the history is damaged: {missed} was removed or replaced"
         if self.damage:
             raise HistoryDamaged(self.damage)
         if _size(self._wal_path) > WAL_TOO_LARGE_BYTES:
-            await self.write(_cut_back)
+            await self.write(wal.cut_back)
         if self.is_short:
             self.is_short = not await asyncio.to_thread(self._ballast.take)
 
@@ -224,69 +196,50 @@ class Database:
                 if not self._is_aside:
                     await self._quarantine(self.damage, now_us)
                     self._is_aside = True
-                await self._open_connections(prepare)
+                await self._open_file(prepare)
             except (sqlite3.Error, OSError) as error:
-                await self._close_connections()
+                await self._connections.close()
                 raise HistoryUnavailable(f"no new history can be begun: {error}") from error
             self._is_aside = False
             self.damage = ""
 
     async def close(self) -> None:
         """Close every connection; the writer last, so that it checkpoints. Safe to repeat."""
-        await self._close_connections()
+        await self._connections.close()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
-    async def _open_connections(
+    async def _open_file(
         self, prepare: Callable[[sqlite3.Connection], None] = lambda _: None
     ) -> None:
-        self._writer = await connect(self.path)
-        await run(self._writer, schema.prepare_writer, self._full_sync, self._cap_bytes)
-        await run(self._writer, quarantine.carry_over, self._saved)
-        await run(self._writer, prepare)
-        for _ in range(READERS):
-            reader = await connect(self._reading_uri)
-            self._readers.append(reader)
-            await run(reader, schema.prepare_reader)
-            self._idle.put_nowait(reader)
-        self._inodes.clear()
+        def make_ready(connection: sqlite3.Connection) -> None:
+            schema.prepare_writer(connection, self._full_sync, self._cap_bytes)
+            quarantine.carry_over(connection, self._saved)
+            prepare(connection)
 
-    async def _close_connections(self) -> None:
-        readers, self._readers = self._readers, []
-        while not self._idle.empty():
-            self._idle.get_nowait()
-        for reader in readers:
-            await reader.close()
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            await writer.close()
+        await self._connections.open(make_ready)
+        self._presence.forget()
 
     async def _quarantine(self, why: str, now_us: int) -> None:
         aside = quarantine.move_aside(self.path, now_us)
-        await self._close_connections()
+        await self._connections.close()
         self.quarantined = str(aside)
         self._saved = await asyncio.to_thread(quarantine.salvage, aside)
         log.error("the database %s is damaged (%s); it was moved to %s", self.path, why, aside)
 
     async def _made_room(self, error: sqlite3.Error) -> bool:
-        assert self._writer is not None
-        if cause_of(error) != "full" or await run(self._writer, schema.is_at_cap):
+        write = self._connections.write
+        if cause_of(error) != "full" or await write(schema.is_at_cap):
             return False
         if not self._ballast.give_back():
             return False
         self.is_short = True
         try:
-            await run(self._writer, _checkpoint)
+            await write(wal.checkpoint)
         except sqlite3.Error:
             pass  # it needs more room than that; the write may still fit
         return True
-
-    def _give_back(self, reader: aiosqlite.Connection, work: asyncio.Future[object]) -> None:
-        if reader in self._readers:
-            self._idle.put_nowait(reader)
-        if not work.cancelled():
-            work.exception()  # seen by the caller, or by nobody when the caller was cancelled
 
     def _explained(self, error: sqlite3.Error, what: str) -> HistoryUnavailable:
         failure = unavailable(error, what)
@@ -294,36 +247,9 @@ class Database:
             self.damage = str(failure)
         return failure
 
-    @property
-    def _reading_uri(self) -> str:
-        return f"file:{quote(str(self.path))}?mode=ro"
-
-
-def _checkpoint(connection: sqlite3.Connection, kind: str = "PASSIVE") -> bool:
-    """Move the log into the file; return whether all of it could be moved."""
-    busy, frames, moved = connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
-    return not busy and frames == moved
-
-
-def _cut_back(connection: sqlite3.Connection) -> None:
-    """Empty the log file, unless somebody still reads in it."""
-    if _checkpoint(connection):
-        connection.execute("PRAGMA busy_timeout = 0")  # waiting would hold up messages
-        try:
-            _checkpoint(connection, "TRUNCATE")
-        finally:
-            connection.execute(f"PRAGMA busy_timeout = {schema.BUSY_TIMEOUT_MS}")
-
 
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:
-        return 0
-
-
-def _inode(path: Path) -> int:
-    try:
-        return path.stat().st_ino
     except OSError:
         return 0

@@ -6,7 +6,6 @@ SQL beyond its own rooms (log_writer, reading, retention), or who asks.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 import sqlite3
@@ -15,11 +14,12 @@ from pathlib import Path
 
 from store import reading, retention, topic_reading
 from store.database import Database
-from store.errors import HistoryDamaged, HistoryUnavailable, QueryTimeout
+from store.errors import HistoryDamaged, HistoryUnavailable
 from store.failures import could_not_open
 from store.log_writer import LogWriter, Totals, renew_epoch
 from store.message import Message
 from store.purge import Purge
+from store.scan import Scan
 from store.selection import Page, Selection
 from store.series import Series, series
 from store.topic_reading import TopicSummary
@@ -30,12 +30,6 @@ log = logging.getLogger(__name__)
 # Busiest topics that `topic_counts` names.
 TOP_TOPICS = 1_000
 HOUR_US = 3_600_000_000
-# Ids looked at in one query forward, so that a filter that matches little keeps its time budget.
-SCAN_IDS = 50_000
-# Where even fewer run out of time, the history is overloaded.
-MIN_SCAN_IDS = 100
-# Payload bytes after which a page forward ends: what each slow reader costs in memory.
-FORWARD_BYTES = 256 * 1024
 
 
 class History:
@@ -49,10 +43,7 @@ class History:
         self._retention_hours = retention_hours
         self._cap_bytes = cap_bytes
         self._log = LogWriter(cap_rows, cap_bytes)
-        self._scan_ids = SCAN_IDS
-        # Each row is handed over under Python's lock, and threads that fetch rows side by side
-        # spend most of their time passing it on: ten readers behind cost six times as much CPU.
-        self._forward_turn = asyncio.Lock()
+        self._scan = Scan(database)
 
     @classmethod
     async def open(
@@ -117,24 +108,7 @@ class History:
         Short however little matches and however large it is: it may be empty without being
         complete. One is read at a time. Raises QueryTimeout.
         """
-        while True:
-            scan_ids = min(SCAN_IDS, self._scan_ids)
-            try:
-                async with self._forward_turn:
-                    page = await self._database.read(
-                        reading.forward,
-                        selection,
-                        limit=limit,
-                        scan_ids=scan_ids,
-                        max_bytes=FORWARD_BYTES,
-                    )
-            except QueryTimeout:  # a slow disk, or large payloads: fewer ids at once
-                if scan_ids <= MIN_SCAN_IDS:
-                    raise
-                self._scan_ids = max(MIN_SCAN_IDS, scan_ids // 8)
-            else:
-                self._scan_ids = 2 * scan_ids
-                return page
+        return await self._scan.forward(selection, limit)
 
     async def message(self, message_id: int) -> Message | None:
         """Return one message, or None."""

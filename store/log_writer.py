@@ -9,20 +9,19 @@ from __future__ import annotations
 import re
 import secrets
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from store import retention
 from store.message import Message
 from store.minutes import Minutes
 from store.purge import Purge, purge_last_values, purge_step
+from store.row_writer import RowWriter
+from store.transaction import transaction
 
 # Ids are reserved in blocks by a fully synced commit: one extra commit in so many messages, and
 # so many ids skipped by each power cut. JavaScript counts to 2^53: enough for 10^11 cuts.
 ID_BLOCK = 65_536
-# Topic numbers kept in memory; beyond it the dictionary starts afresh.
-TOPIC_MEMORY = 50_000
 # A redelivery window never reaches back further: MQTT packet numbers end here.
 WINDOW_ROWS = 65_535
 
@@ -30,14 +29,6 @@ WINDOW_ROWS = 65_535
 MIN_STEP_ROWS = 100
 
 UNSTORED_NOTE = re.compile(r"unstored after (\d{1,18})")
-
-INSERT_MESSAGE = (
-    "INSERT INTO message (id, topic_id, timestamp_us, qos, retain, payload, properties, packet_id)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
-COUNT_MESSAGES = (
-    "UPDATE topic SET message_count = message_count + ?, last_id = ?, last_seen_us = ? WHERE id = ?"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +54,14 @@ class LogWriter:
         self._cap_bytes = cap_bytes
         self._next_id = after_id + 1
         self._reserved_id = 0
-        self._topic_ids: dict[str, int] = {}
+        self._rows = RowWriter()
 
     def open(self, connection: sqlite3.Connection, now_us: int, noted: str = "") -> None:
         """Read the state of the log; after an unclean end go on at the next block of ids.
 
         `noted` is what the process before wrote down when it could write nothing else.
         """
-        with _transaction(connection):
+        with transaction(connection):
             epoch = _new_epoch()
             connection.execute(
                 "INSERT OR IGNORE INTO log (only_row, epoch, created_us) VALUES (1, ?, ?)",
@@ -79,20 +70,10 @@ class LogWriter:
             epoch, self._reserved_id, pruned_id, clean = connection.execute(
                 "SELECT epoch, reserved_id, pruned_id, closed_clean FROM log"
             ).fetchone()
-            given = connection.execute("SELECT max(seq) FROM sqlite_sequence").fetchone()[0] or 0
-            if not clean:
-                given = max(given, self._reserved_id)
-            connection.execute("UPDATE log SET closed_clean = 0")
-            lost = UNSTORED_NOTE.fullmatch(noted)
-            if lost:  # an id of its own, so that a reader at the head passes the place, too
-                given = max(given, int(lost.group(1))) + 1
-                connection.execute(
-                    "INSERT OR REPLACE INTO unstored VALUES (?, ?)", (int(lost.group(1)), given + 1)
-                )
+            given = self._last_given(connection, bool(clean), noted)
             if given < self._next_id - 1:  # a new file goes on with the numbers of a damaged one
-                given = self._next_id - 1
-                pruned_id = given
-                connection.execute("UPDATE log SET pruned_id = ?", (given,))
+                given = pruned_id = self._next_id - 1
+            connection.execute("UPDATE log SET closed_clean = 0, pruned_id = ?", (pruned_id,))
             self._next_id = given + 1
             self.minutes.recover(connection, now_us)
             count = connection.execute("SELECT sum(message_count) FROM topic").fetchone()[0] or 0
@@ -101,6 +82,21 @@ class LogWriter:
         while self._excess():  # the cap was lowered
             self.trim(connection, min(retention.STEP_ROWS, self._excess()))
 
+    def _last_given(self, connection: sqlite3.Connection, clean: bool, noted: str) -> int:
+        given: int = connection.execute(
+            "SELECT coalesce(max(seq), 0) FROM sqlite_sequence"
+        ).fetchone()[0]
+        if not clean:
+            given = max(given, self._reserved_id)
+        lost = UNSTORED_NOTE.fullmatch(noted)
+        if lost:  # an id of its own, so that a reader at the head passes the place, too
+            after_id = int(lost.group(1))
+            given = max(given, after_id) + 1
+            connection.execute(
+                "INSERT OR REPLACE INTO unstored VALUES (?, ?)", (after_id, given + 1)
+            )
+        return given
+
     @property
     def newest_given_id(self) -> int:
         """The highest id that has named a message."""
@@ -108,7 +104,7 @@ class LogWriter:
 
     def close(self, connection: sqlite3.Connection) -> None:
         """Leave the log so that the next start goes on with the very next id."""
-        with _transaction(connection):
+        with transaction(connection):
             self.minutes.flush(connection)
             connection.execute(
                 "UPDATE log SET closed_clean = 1, reserved_id = ?", (self._next_id - 1,)
@@ -134,8 +130,8 @@ class LogWriter:
         self._reserve(connection, len(messages))
         kept_minutes = self.minutes.copy()
         try:
-            with _transaction(connection):
-                stored = self._insert(connection, messages)
+            with transaction(connection):
+                stored = self._rows.insert(connection, messages, self._next_id, self.minutes)
                 if new_window is not None:
                     _begin_window(connection, self._next_id, new_window)
                 totals = replace(
@@ -148,7 +144,7 @@ class LogWriter:
                 totals = self._trimmed(connection, totals, excess)
         except BaseException:
             self.minutes = kept_minutes
-            self._topic_ids.clear()  # it may hold numbers that were rolled back
+            self._rows.forget()
             raise
         for message_id, message in enumerate(stored, self._next_id):
             message.id = message_id
@@ -161,7 +157,7 @@ class LogWriter:
         """Remove the oldest `rows` messages in one transaction, as retention does."""
         kept_minutes = self.minutes.copy()
         try:
-            with _transaction(connection):
+            with transaction(connection):
                 totals = self._trimmed(connection, self.totals, rows)
         except BaseException:
             self.minutes = kept_minutes
@@ -175,7 +171,7 @@ class LogWriter:
         """Remove one step of what an administrator wants gone; see purge.purge_step."""
         kept_minutes = self.minutes.copy()
         try:
-            with _transaction(connection):
+            with transaction(connection):
                 removed, go_on = purge_step(connection, purge, after_id, self.minutes)
                 if go_on is None:
                     purge_last_values(connection, purge)
@@ -227,79 +223,11 @@ class LogWriter:
         usual = connection.execute("PRAGMA synchronous").fetchone()[0]
         connection.execute("PRAGMA synchronous = FULL")
         try:
-            with _transaction(connection):
+            with transaction(connection):
                 connection.execute("UPDATE log SET reserved_id = ?", (needed + ID_BLOCK,))
         finally:
             connection.execute(f"PRAGMA synchronous = {usual}")
         self._reserved_id = needed + ID_BLOCK
-
-    def _insert(self, connection: sqlite3.Connection, messages: Sequence[Message]) -> list[Message]:
-        rows: list[tuple[object, ...]] = []
-        counts: dict[int, tuple[int, int, int, int]] = {}
-        stored: list[Message] = []
-        latest: dict[str, str | bytes] = {}
-        next_id = self._next_id
-        for message in messages:
-            topic_id = self._topic_id(connection, message)
-            if message.retain and self._is_known(connection, message, topic_id, latest):
-                continue
-            rows.append(
-                (
-                    next_id,
-                    topic_id,
-                    message.timestamp_us,
-                    message.qos,
-                    message.retain,
-                    message.payload,
-                    message.properties,
-                    message.packet_id,
-                )
-            )
-            before = counts.get(topic_id)
-            counts[topic_id] = (
-                (before[0] if before else 0) + 1,
-                next_id,
-                message.timestamp_us,
-                topic_id,
-            )
-            self.minutes.add(connection, message.timestamp_us, next_id)
-            stored.append(message)
-            latest[message.topic] = message.payload
-            next_id += 1
-        connection.executemany(INSERT_MESSAGE, rows)
-        connection.executemany(COUNT_MESSAGES, counts.values())
-        self.minutes.flush_when_large(connection)
-        return stored
-
-    def _topic_id(self, connection: sqlite3.Connection, message: Message) -> int:
-        topic_id = self._topic_ids.get(message.topic)
-        if topic_id is None:
-            if len(self._topic_ids) >= TOPIC_MEMORY:
-                self._topic_ids.clear()
-            topic_id = connection.execute(
-                "INSERT INTO topic (name, first_seen_us, last_seen_us, last_id)"
-                " VALUES (?1, ?2, ?2, 0) ON CONFLICT DO UPDATE SET name = ?1 RETURNING id",
-                (message.topic, message.timestamp_us),
-            ).fetchone()[0]
-            self._topic_ids[message.topic] = topic_id
-        return topic_id
-
-    def _is_known(
-        self,
-        connection: sqlite3.Connection,
-        message: Message,
-        topic_id: int,
-        latest: dict[str, str | bytes],
-    ) -> bool:
-        """Whether a replayed retained message is what the topic last said."""
-        if message.topic in latest:
-            return latest[message.topic] == message.payload
-        row = connection.execute(
-            "SELECT payload FROM message WHERE id = (SELECT last_id FROM topic WHERE id = ?1)"
-            " UNION ALL SELECT payload FROM last_value WHERE topic_id = ?1 LIMIT 1",
-            (topic_id,),
-        ).fetchone()
-        return row is not None and row[0] == message.payload
 
     def _trimmed(self, connection: sqlite3.Connection, totals: Totals, rows: int) -> Totals:
         if rows <= 0:
@@ -328,17 +256,3 @@ def _begin_window(connection: sqlite3.Connection, first_id: int, carried: dict[i
     connection.execute("UPDATE log SET window_id = ?", (first_id,))
     connection.execute("DELETE FROM redelivered")
     connection.executemany("INSERT INTO redelivered VALUES (?, ?)", carried.items())
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    if connection.in_transaction:  # a rollback may have failed, too, when the disk failed
-        connection.execute("ROLLBACK")
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise

@@ -97,6 +97,7 @@ def test_a_full_disk_and_room_again(
         MQTT_BROKER_PORT=str(broker.port),
         MAX_HISTORY_SIZE="0",
         HISTORY_DB=str(database),
+        WS_HEARTBEAT_INTERVAL="2",  # a reader is not left without a word while nothing comes
         **faults.environment(database),
     )
     service.start(ready=True)

@@ -19,7 +19,8 @@ import aiosqlite
 import pytest
 
 import store.schema as module
-from store.database import READERS, Database
+from store.connections import READERS
+from store.database import Database
 from store.errors import DatabaseHeld, DatabaseRefused, HistoryUnavailable, QueryTimeout
 from store.schema import migrations
 

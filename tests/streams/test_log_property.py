@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import gateway.reader
-import store.history
+import store.scan
 from store.history import History
 from store.message import Message
 from store.topics import TopicFilter
@@ -149,7 +149,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with (
         patch.object(gateway.reader, "PAGE", 3),
         patch.object(gateway.reader, "TICK_S", 0),
-        patch.object(store.history, "SCAN_IDS", 5),
+        patch.object(store.scan, "SCAN_IDS", 5),
     ):
         made = Bench(tmp_path_factory.mktemp("log"))
         yield made

@@ -15,7 +15,7 @@ import gateway.reader
 from gateway.hub import Hub
 from gateway.metrics import Metrics
 from gateway.reader import Reader
-from store.history import FORWARD_BYTES
+from store.scan import FORWARD_BYTES
 from store.selection import Position
 from store.topics import TopicFilter
 from tests.gateway.listening import PlainLines, Wire
