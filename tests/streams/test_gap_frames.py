@@ -110,10 +110,10 @@ def test_an_empty_log_says_what_is_gone_too(service: ServiceProcess) -> None:
     stored = payloads(service, "a", "0", "1", "2")
     assert service.terminate() == 0
     with closing(sqlite3.connect(service.database, isolation_level=None)) as outside:
-        # Two days have passed.
-        outside.execute("UPDATE message SET timestamp_us = timestamp_us - 172800000000")
-        outside.execute("UPDATE minute SET minute = minute - 2880")
-    started(service)
+        # Two hours have passed. (After more than a day the clock would be doubted first.)
+        outside.execute("UPDATE message SET timestamp_us = timestamp_us - 7200000000")
+        outside.execute("UPDATE minute SET minute = minute - 120")
+    started(service, MESSAGE_RETENTION_HOURS="1")
     service.wait_for(lambda: service.get("/health").json()["message_count"] == 0)
     with listen_bare(service, f"?after={stored[0]['id']}") as listener:
         listener.next("welcome")
