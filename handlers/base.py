@@ -212,13 +212,18 @@ class Handler(tornado.web.RequestHandler):
             "who=%s from=%s %s: %s id=%s", who, self.address, action, outcome, self.request_id
         )
 
+    @staticmethod
+    def is_our_fault(error: object) -> bool:
+        """Whether an exception is nothing that a caller can bring about."""
+        return (
+            isinstance(error, BaseException)
+            and to_problem(error) is None
+            and not isinstance(error, tornado.web.HTTPError)
+        )
+
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Log our own faults with their traceback; a caller's fault is in the access log."""
-        if (
-            isinstance(value, BaseException)
-            and to_problem(value) is None
-            and not isinstance(value, tornado.web.HTTPError)
-        ):
+        if self.is_our_fault(value):
             log.error(
                 "request %s failed: %s %s",
                 self.request_id,

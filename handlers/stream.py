@@ -19,7 +19,7 @@ from gateway.reader import Reader
 from handlers.base import Handler
 from handlers.conflation import Conflation, CountingEncoder
 from handlers.parsing import parse_moment, parse_query
-from handlers.problems import Problem, to_problem
+from handlers.problems import Problem
 from store.errors import HistoryUnavailable, QueryTimeout
 from store.history import History
 from store.message import iso_time
@@ -204,7 +204,7 @@ class StreamHandler(Handler):
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Count what ends a stream by our own fault, after the upgrade too."""
-        if to_problem(value) is None and isinstance(value, Exception):
+        if self.is_our_fault(value):
             self.metrics.failures.counts["stream"] += 1
         super().log_exception(typ, value, tb)
 
