@@ -44,15 +44,15 @@ class Scale:
     soak_s: float = 5
 
     # -- the disk and the clock --------------------------------------------------------------
-    power_cuts: int = 24
-    power_cut_restarts: int = 2
-    power_cut_messages: int = 400
-    disk_faults: int = 8
-    disk_faults_at_start: int = 6
-    full_disk_s: int = 2
+    power_cuts: int = 16
+    power_cut_restarts: int = 1
+    power_cut_messages: int = 200
+    disk_faults: int = 5
+    disk_faults_at_start: int = 3
+    full_disk_s: int = 1
     recovery_s: float = 15.0  # the machine may be busy with other tests
-    stranger_locks_s: int = 4
-    stranger_reads_s: int = 6
+    stranger_locks_s: int = 3
+    stranger_reads_s: int = 4
 
 
 QUICK = Scale()

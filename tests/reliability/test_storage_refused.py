@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from store.database import Database
+from store.history import History
+from store.message import Message
 from tests.mosquitto import free_port
 from tests.service_process import ServiceProcess
 
@@ -18,19 +22,21 @@ CANNOT_WORK, HELD = 78, 75
 AS_ANYBODY = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner")
 
 
+async def _make(path: Path) -> None:
+    database = await Database.open(path)
+    history = await History.open(database, now_us=1)
+    await history.append([Message("a", "1", 1)])
+    await history.close()
+    await database.close()
+
+
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[ServiceProcess]:
-    """A service with a history of its own, made by a first start; it is not running."""
-    directory = tmp_path / "state"
-    directory.mkdir()
-    process = ServiceProcess(
-        tmp_path, MQTT_BROKER_PORT=str(free_port()), HISTORY_DB=str(directory / "history.db")
-    )
-    process.database = directory / "history.db"
-    process.start()
-    process.wait_for(lambda: process.get("/health").status == 200)
-    assert process.terminate() == 0
-    (tmp_path / "service.log").unlink()
+    """A service with a history that an earlier one left; it is not running."""
+    path = tmp_path / "state" / "history.db"
+    process = ServiceProcess(tmp_path, MQTT_BROKER_PORT=str(free_port()), HISTORY_DB=str(path))
+    process.database = path
+    asyncio.run(_make(path))
     yield process
     process.kill()
 
