@@ -186,12 +186,15 @@ class Database:
 
     async def begin_afresh(
         self, now_us: int, prepare: Callable[[sqlite3.Connection], None]
-    ) -> None:
+    ) -> bool:
         """Move the damaged file aside, and go on with a new one that `prepare` has been run on.
 
-        Raises HistoryUnavailable where that does not work yet; then it may be called again.
+        Returns whether that was needed. Raises HistoryUnavailable where that does not work yet;
+        then it may be called again.
         """
         async with self._turn:
+            if not self.damage:  # another caller, for whom we waited, has seen to it
+                return False
             try:
                 if not self._is_aside:
                     await self._quarantine(self.damage, now_us)
@@ -202,6 +205,7 @@ class Database:
                 raise HistoryUnavailable(f"no new history can be begun: {error}") from error
             self._is_aside = False
             self.damage = ""
+            return True
 
     async def close(self) -> None:
         """Close every connection; the writer last, so that it checkpoints. Safe to repeat."""

@@ -205,10 +205,8 @@ class History:
         misses nothing, and one that comes back learns that there was another log.
         Raises HistoryUnavailable, and then it may be tried again.
         """
-        if not self._database.damage:
-            return False
-        await self._database.begin_afresh(now_us, functools.partial(self._open_another, now_us))
-        return True
+        another = functools.partial(self._open_another, now_us)
+        return await self._database.begin_afresh(now_us, another)
 
     async def newest_time_us(self) -> int | None:
         """Return when the newest message arrived, by the clock of that time, or None."""

@@ -73,7 +73,12 @@ class LogWriter:
             given = self._last_given(connection, bool(clean), noted)
             if given < self._next_id - 1:  # a new file goes on with the numbers of a damaged one
                 given = pruned_id = self._next_id - 1
-            connection.execute("UPDATE log SET closed_clean = 0, pruned_id = ?", (pruned_id,))
+            # Readers are told positions up to here: no later start may go back behind them.
+            self._reserved_id = max(self._reserved_id, given)
+            connection.execute(
+                "UPDATE log SET closed_clean = 0, pruned_id = ?, reserved_id = ?",
+                (pruned_id, self._reserved_id),
+            )
             self._next_id = given + 1
             self.minutes.recover(connection, now_us)
             count = connection.execute("SELECT sum(message_count) FROM topic").fetchone()[0] or 0
@@ -83,14 +88,13 @@ class LogWriter:
             self.trim(connection, min(retention.STEP_ROWS, self._excess()))
 
     def _last_given(self, connection: sqlite3.Connection, clean: bool, noted: str) -> int:
-        given: int = connection.execute(
+        stored: int = connection.execute(
             "SELECT coalesce(max(seq), 0) FROM sqlite_sequence"
         ).fetchone()[0]
-        if not clean:
-            given = max(given, self._reserved_id)
+        given = stored if clean else max(stored, self._reserved_id)
         lost = UNSTORED_NOTE.fullmatch(noted)
         if lost:  # an id of its own, so that a reader at the head passes the place, too
-            after_id = int(lost.group(1))
+            after_id = max(stored, int(lost.group(1)))  # some may have been stored since
             given = max(given, after_id) + 1
             connection.execute(
                 "INSERT OR REPLACE INTO unstored VALUES (?, ?)", (after_id, given + 1)

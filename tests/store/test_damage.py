@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from store.errors import DatabaseRefused
 from store.history import History
 from store.message import Message
 from store.selection import NO_BOUND, Selection
+from tests.recordings import messages, open_history
 
 NOW_US = 1_800_000_000_000_000
 
@@ -94,6 +96,57 @@ async def test_the_next_process_knows_what_was_shown_and_never_stored(tmp_path: 
     finally:
         await history.close()
         await database.close()
+
+
+async def test_what_was_stored_before_the_end_is_no_part_of_the_gap(tmp_path: Path) -> None:
+    """A process that ends while it catches up has stored some of what it had shown: who resumes
+    gets that, and the gap begins behind it."""
+    path = tmp_path / "history.db"
+    async with open_history(path, clean=False) as history:
+        await history.append(messages(2))
+        history.note_trouble(True)
+        await history.append(messages(3))
+    async with open_history(path) as history:
+        await history.append(messages(1))
+        before_id = history.totals().newest_id + 1
+        page = await history.forward(Selection(after_id=2, before_id=before_id), limit=100)
+        assert [message.id for message in page.messages] == [3, 4, 5]
+        page = await history.forward(Selection(after_id=5, before_id=before_id), limit=100)
+        assert page.unstored == (5, before_id - 1)
+        assert [message.id for message in page.messages] == [before_id - 1]
+
+
+@pytest.mark.parametrize("note", ["", "unstored after 2"])
+async def test_a_position_that_was_told_never_names_a_later_message(
+    tmp_path: Path, note: str
+) -> None:
+    """Two unclean ends with no message between them: the second start does not go back."""
+    path = tmp_path / "history.db"
+    async with open_history(path, clean=False) as history:
+        await history.append(messages(2))
+        history._database.note(note)
+    async with open_history(path, clean=False) as history:
+        told = history.totals().newest_id
+    async with open_history(path) as history:
+        assert history.totals().newest_id >= told
+        (stored,) = await history.append(messages(1))
+        assert stored.id is not None and stored.id > told
+
+
+async def test_a_log_begun_afresh_keeps_its_numbers_through_a_kill(tmp_path: Path) -> None:
+    """The ids of a damaged log stay spent, also when the process is killed before the first
+    message of the new one; and what two notice at once is moved aside once."""
+    path = tmp_path / "history.db"
+    async with open_history(path, clean=False) as history:
+        await history.append(messages(5))
+        history._database.damage = "the history is damaged: somebody says so"
+        again = await asyncio.gather(history.begin_afresh(NOW_US), history.begin_afresh(NOW_US))
+        assert again == [True, False]
+        assert history.totals().newest_id == history.totals().pruned_id == 5
+    assert len(list(tmp_path.glob("*.damaged-*Z"))) == 1
+    async with open_history(path) as history:
+        (stored,) = await history.append(messages(1))
+        assert stored.id is not None and stored.id > 5
 
 
 async def test_trouble_that_ended_leaves_no_gap(tmp_path: Path) -> None:
