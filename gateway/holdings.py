@@ -69,9 +69,8 @@ class Holdings:
 
     def uncovered(self, topics: TopicFilter) -> list[str]:
         """Return those of the filters that no subscription feeds entirely."""
-        return [
-            text for text in topics.texts if not any(covers(held, text) for held in self._wanted)
-        ]
+        held = [text for text in self._wanted if text not in self.refused]
+        return [text for text in topics.texts if not any(covers(wide, text) for wide in held)]
 
     async def subscribe(self, text: str, qos: int) -> int:
         """Hold a filter; return the QoS granted, once the broker has confirmed and it is stored.

@@ -151,12 +151,14 @@ class Orders:
         end = self._hub.watch(TopicFilter((topic,)), notice)
         held = order.get("response_topic") or f"{self._reply_topic}/+"
         try:
-            await self._holdings.hold(held)
-            return await self._exchange(order, payload, topic, correlation, reply)
+            await self._holdings.hold(held)  # what failed holds nothing to be released
+            try:
+                return await self._exchange(order, payload, topic, correlation, reply)
+            finally:
+                await self._holdings.release(held)
         finally:
             end()
             self._pending_requests -= 1
-            await self._holdings.release(held)
 
     async def _exchange(
         self,

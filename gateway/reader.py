@@ -148,7 +148,7 @@ class Reader:
     async def _feed(self) -> None:
         """Read the history in pages, at the speed of the peer, until the head is reached."""
         try:
-            while True:
+            while not self._closed:
                 await self._transport.wait_until_sent()
                 newest_id = self._hub.newest_id
                 if self._position == newest_id:
@@ -178,6 +178,8 @@ class Reader:
         page = await self._history.forward(
             Selection(topics, after_id=self._position, before_id=newest_id + 1), limit=PAGE
         )
+        if self._closed:  # Python 3.11 may lose a cancellation within `wait_for`
+            return
         if min(page.pruned_id, newest_id) > self._position:
             self._position = self._gap("pruned", self._position, page.oldest_id, page.pruned_id)
         if page.unstored is not None and page.unstored[1] - 1 > self._position:

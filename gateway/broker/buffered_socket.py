@@ -123,8 +123,9 @@ class BufferedSocket:
 
     def close(self) -> None:
         """As of a socket: a last flush, then closed."""
-        try:
-            self.flush()
-        except OSError:
-            pass  # the peer is gone, and so is what it would have got
-        self._socket.close()
+        with self.sending:  # nobody sends to a descriptor that may be another file's already
+            try:
+                self.flush()
+            except OSError:
+                pass  # the peer is gone, and so is what it would have got
+            self._socket.close()

@@ -290,6 +290,34 @@ async def test_a_closed_reader_is_silent(path: Path, is_behind: bool) -> None:
         assert not reader.is_behind
 
 
+async def test_a_closed_reader_is_silent_though_its_cancellation_is_lost(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the history answers after the close is written nowhere: a close frame went before."""
+    async with stage_at(path) as stage:
+        await stage.publish(5)
+        usual, asked, answered = stage.history.forward, asyncio.Event(), asyncio.Event()
+
+        async def forward(*given: object, **more: object) -> object:
+            asked.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:  # as asyncio.wait_for of Python 3.11 now and then does
+                answered.set()
+            return await usual(*given, **more)
+
+        monkeypatch.setattr(stage.history, "forward", forward)
+        reader, wire = stage.reader()
+        reader.start_at(Position(0))
+        await asked.wait()
+        feeding = reader._feeding
+        assert feeding is not None
+        reader.close()
+        await feeding
+        assert answered.is_set()
+        assert wire.writes == []
+
+
 async def test_a_busy_history_is_asked_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A question that ran out of time does not end the reader: it asks again, and misses nothing"""
     monkeypatch.setattr(module, "RETRY_S", 0.001)

@@ -95,6 +95,27 @@ def test_close_sends_what_waits(pair: tuple[BufferedSocket, socket.socket]) -> N
     assert (theirs.recv(10), theirs.recv(10)) == (b"goodbye", b"")
 
 
+def test_nobody_sends_while_the_descriptor_is_closed(
+    pair: tuple[BufferedSocket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number could be that of another file at once, and what is sent then goes there."""
+    buffered, _ = pair
+    sent: list[bool] = []
+
+    class Closing(socket.socket):
+        def close(self) -> None:
+            other = threading.Thread(target=lambda: sent.append(buffered.offer(b"x")))
+            other.start()
+            other.join()
+            super().close()
+
+    closing = Closing(fileno=buffered._socket.detach())
+    monkeypatch.setattr(buffered, "_socket", closing)
+    buffered.close()
+    assert sent == [False]
+    assert buffered.fileno() == -1
+
+
 def test_what_another_thread_offers_leaves_behind_what_waits(
     pair: tuple[BufferedSocket, socket.socket],
 ) -> None:
