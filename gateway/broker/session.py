@@ -53,6 +53,8 @@ SHORT_LIFE_S = 0.5
 MAX_SHORT_LIVES = 8
 PAUSED = "paused until the messages that wait are stored"
 STOPPING = "stopping"
+LOST = "the connection was lost ({})"
+CLOSED = LOST.format("closed by the other side")
 STARTING_CLEAN = "starting a clean session"
 BROKEN_OFF = "broken off after an error of ours, to begin anew"
 # An error that comes again with each connection may not keep the broker busy.
@@ -266,8 +268,8 @@ class Session:
         elif not self._lost_because:
             how = str(reason)
             if reason.value == UNSPECIFIED:  # all that paho knows of the end of a socket
-                how = "reset" if self._was_reset() else "closed by the other side"
-            self._lost_because = f"the connection was lost ({how})"
+                how = "reset" if self._was_reset() else "closed by the other side"  # CLOSED
+            self._lost_because = LOST.format(how)
 
     def _on_publish(
         self, _client: Client, _data: Any, packet_id: int, reason: ReasonCode, _properties: Any
@@ -321,10 +323,10 @@ class Session:
                         self._settings.port,
                     )
                     return 0.0  # nothing is wrong yet
-        if failure or not self._answered:
-            self._short_lives = 0  # the broker itself was away: nobody threw us out
-        elif was_open and not self._client_said_goodbye() and not self._was_reset():
+        if was_open and self._lost_because == CLOSED:
             self._count_short_life()
+        else:
+            self._short_lives = 0  # nobody threw us out
         self._post(
             self._news.on_disconnected, failure or self._lost_because or "the connection was lost"
         )
@@ -334,9 +336,6 @@ class Session:
         """Whether the network broke the connection: who is thrown out sees it closed."""
         client = self._client
         return client is not None and client.buffered is not None and client.buffered.was_reset
-
-    def _client_said_goodbye(self) -> bool:
-        return self._lost_because in (PAUSED, STOPPING) or bool(self._delay_s)
 
     def _count_short_life(self) -> None:
         """Back off when the broker throws us out time after time, without saying why, as soon as

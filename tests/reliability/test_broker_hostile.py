@@ -6,13 +6,15 @@ import random
 import select
 import socket
 import threading
+import time
 
 from tests.reliability.findings import memory_bytes
 from tests.reliability.scale import Scale
 from tests.service_process import ServiceProcess
 
 MIB = 1024 * 1024
-EACH_CONNECTION = 10
+EACH_CONNECTION = 100
+LIFE_S = 0.6
 CONNACK = b"\x20\x03\x00\x00\x00"
 # One good packet of each kind that a broker may send with MQTT 5, and some that it may not.
 GOOD = (
@@ -50,12 +52,14 @@ def nonsense(chance: random.Random) -> bytes:
             packet += chance.randbytes(chance.randrange(6))
         else:
             packet.insert(place, chance.randrange(256))
+    if len(packet) > 1 and chance.random() < 0.9:
+        packet[1] = len(packet) - 2  # or what follows would be swallowed as a part of this one
     # "Session taken over" makes the service rest for a minute, as it should.
     return bytes(packet).replace(b"\x8e", b"\x00")
 
 
 class HostileBroker(threading.Thread):
-    """Accepts, welcomes, sends nonsense, hangs up; until so many packets were sent."""
+    """Accepts, welcomes, and sends nonsense until the service leaves; so many packets in all."""
 
     def __init__(self, packets: int, chance: random.Random) -> None:
         super().__init__(daemon=True)
@@ -82,11 +86,18 @@ class HostileBroker(threading.Thread):
         connection.recv(4_096)
         welcome = CONNACK if self._chance.random() < 0.95 else nonsense(self._chance)
         connection.sendall(welcome)
+        began = time.monotonic()
         for _ in range(EACH_CONNECTION):
             self._left -= 1
             connection.sendall(nonsense(self._chance))
-        # Whoever does not end here waits for more: hang up when it has had time to read.
-        select.select([connection], [], [], 0.02)
+            readable, _, _ = select.select([connection], [], [], 0.001)
+            if readable and not connection.recv(65_536):
+                return  # the service has had enough
+        # Hung up on sooner, it would suspect a second client with its id, and rest.
+        while (left_s := began + LIFE_S - time.monotonic()) > 0:
+            readable, _, _ = select.select([connection], [], [], left_s)
+            if readable and not connection.recv(65_536):
+                return
 
 
 def test_packets_from_a_hostile_broker(
