@@ -86,6 +86,7 @@ async def serve(config: Config) -> AsyncIterator[Service]:
         )
         hub = Hub(history.totals().newest_id, metrics.failures.caught)
         state = _connect_parts(config, database, history, hub, metrics)
+        stack.push_async_callback(state.broker.stop)  # it has sockets before its start already
         stack.push_async_callback(state.holdings.close)
         await state.holdings.load(config.mqtt_subscriptions)
         state.liveness.start()

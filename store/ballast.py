@@ -34,8 +34,7 @@ class Ballast:
         if self.is_there:
             return True
         try:
-            room = os.statvfs(self._path.parent)
-            if room.f_bavail * room.f_frsize < FREE_FACTOR * BALLAST_BYTES:
+            if self._free_bytes() < FREE_FACTOR * BALLAST_BYTES:
                 return False
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
             try:
@@ -56,3 +55,17 @@ class Ballast:
             return False
         log.warning("the disk is full: %d bytes kept for that case are given back", BALLAST_BYTES)
         return True
+
+    def is_missed(self) -> bool:
+        """Whether the disk has so little room left that an I/O error is for want of it.
+
+        Making the log's index larger fails as such.
+        """
+        try:
+            return self._free_bytes() < BALLAST_BYTES // 4
+        except OSError:
+            return False
+
+    def _free_bytes(self) -> int:
+        room = os.statvfs(self._path.parent)
+        return room.f_bavail * room.f_frsize

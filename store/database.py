@@ -85,7 +85,7 @@ class Database:
             except (sqlite3.Error, HistoryDamaged) as error:
                 if isinstance(error, HistoryDamaged) or is_damage(error):
                     await self._quarantine(str(error), now_us)
-                elif cause_of(error) != "full" or not self._ballast.give_back():
+                elif not self._gave_back(error):
                     raise
                 await self._connections.close()
                 await self._open_file()
@@ -234,9 +234,9 @@ class Database:
 
     async def _made_room(self, error: sqlite3.Error) -> bool:
         write = self._connections.write
-        if cause_of(error) != "full" or await write(schema.is_at_cap):
+        if cause_of(error) == "full" and await write(schema.is_at_cap):
             return False
-        if not self._ballast.give_back():
+        if not self._gave_back(error):
             return False
         self.is_short = True
         try:
@@ -244,6 +244,11 @@ class Database:
         except sqlite3.Error:
             pass  # it needs more room than that; the write may still fit
         return True
+
+    def _gave_back(self, error: sqlite3.Error) -> bool:
+        cause = cause_of(error)
+        is_full = cause == "full" or (cause == "io" and self._ballast.is_missed())
+        return is_full and self._ballast.give_back()
 
     def _explained(self, error: sqlite3.Error, what: str) -> HistoryUnavailable:
         failure = unavailable(error, what)

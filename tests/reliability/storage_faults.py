@@ -21,6 +21,7 @@ FIELDS = (
     "sync_at",
     "code",
     "sticky",
+    "weight",
     "failed",
     "writes",
     "syncs",

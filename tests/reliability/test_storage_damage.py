@@ -27,8 +27,8 @@ from tests.streams.reading import event_stream
 
 PAGE = 4096
 ROWS = 2_000
-# Within so long it is up again, or has begun afresh, on a quiet machine 5 s.
-UP_WITHIN_S = 20.0
+# Within so long it is up again, or has begun afresh.
+UP_WITHIN_S = of_this_run().recovery_s
 Damage = Callable[[Path], None]
 
 

@@ -29,8 +29,8 @@ class Disk(Protocol):
 
     directory: Path
 
-    def fill(self) -> None:
-        """Leave no room."""
+    def fill(self, *, ballast_is_enough: bool = False) -> None:
+        """Leave no room; what the ballast takes may be all that is needed."""
 
     def free(self) -> None:
         """Give the room back."""
@@ -43,7 +43,7 @@ class SmallDisk:
         self.directory = directory
         self._other = directory / "of another program"
 
-    def fill(self) -> None:
+    def fill(self, *, ballast_is_enough: bool = False) -> None:
         """Write until nothing fits any more."""
         try:
             with self._other.open("wb", buffering=0) as file:
@@ -64,8 +64,9 @@ class RefusingDisk:
         self.directory = directory
         self._faults = faults
 
-    def fill(self) -> None:
+    def fill(self, *, ballast_is_enough: bool = False) -> None:
         """Let every write fail."""
+        self._faults["weight"] = ballast_is_enough
         self._faults.fail("write", 1, FULL, until_healed=True)
 
     def free(self) -> None:
@@ -142,5 +143,33 @@ def test_a_full_disk_and_room_again(
         assert log.count("the history cannot be written") == 1, log
         assert log.count("the history can be written again") == 1, log
         assert "Traceback" not in log, log
+    finally:
+        service.kill()
+
+
+def test_a_start_on_a_full_disk(disk: Disk, broker: Any, faults: Faults, tmp_path: Path) -> None:
+    """The room of the ballast is enough to start, to store for a while, and to stop in order."""
+    database = disk.directory / "history.db"
+    service = ServiceProcess(
+        tmp_path,
+        MQTT_BROKER_PORT=str(broker.port),
+        HISTORY_DB=str(database),
+        MAX_HISTORY_SIZE="50",
+        **faults.environment(database),
+    )
+    service.start(ready=True)
+    assert service.terminate() == 0
+    disk.fill(ballast_is_enough=True)
+    service.start(ready=True)
+    try:
+        with Publisher(broker.port, RATE_PER_S) as publisher:
+            service.wait_for(lambda: publisher.sent >= 200)
+            count = publisher.finish()
+            service.wait_for(lambda: service.get("/stats").json()["newest_id"] >= count)
+        assert service.get("/health/ready").status == 200
+        if isinstance(disk, SmallDisk):  # a pretended one has room for the ballast again
+            assert "hardly any room" in str(service.get("/health").json()["reasons"])
+        assert service.terminate() == 0
+        assert stored_numbers(database) == list(range(count - 50, count))
     finally:
         service.kill()
