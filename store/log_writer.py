@@ -73,11 +73,11 @@ class LogWriter:
             given = self._last_given(connection, bool(clean), noted)
             if given < self._next_id - 1:  # a new file goes on with the numbers of a damaged one
                 given = pruned_id = self._next_id - 1
+                connection.execute("UPDATE log SET pruned_id = ?1, lost_id = ?1", (given,))
             # Readers are told positions up to here: no later start may go back behind them.
             self._reserved_id = max(self._reserved_id, given)
             connection.execute(
-                "UPDATE log SET closed_clean = 0, pruned_id = ?, reserved_id = ?",
-                (pruned_id, self._reserved_id),
+                "UPDATE log SET closed_clean = 0, reserved_id = ?", (self._reserved_id,)
             )
             self._next_id = given + 1
             self.minutes.recover(connection, now_us)

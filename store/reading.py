@@ -48,9 +48,9 @@ def page(
 
     It ends early once its payloads have `max_bytes`: the memory it takes is bounded.
     """
-    pruned_id, newest_id, oldest_id = connection.execute(
-        "SELECT pruned_id, (SELECT coalesce(max(id), 0) FROM message),"
-        " (SELECT min(id) FROM message) FROM log"
+    pruned_id = _pruned_id(connection, selection)
+    newest_id, oldest_id = connection.execute(
+        "SELECT (SELECT coalesce(max(id), 0) FROM message), (SELECT min(id) FROM message)"
     ).fetchone()
     unstored = None
     if ascending and selection.after_id:
@@ -79,11 +79,12 @@ def forward(
 
     A selection that matches little is thus read in many short transactions, never in a long one.
     """
+    pruned_id = _pruned_id(connection, selection)
     lost = _unstored_behind(connection, selection.after_id, selection.before_id)
     crossed = lost if lost is not None and lost[0] <= selection.after_id else None
     if crossed is not None:
         selection = replace(selection, after_id=crossed[1] - 1)
-    selection = _narrowed(connection, selection)
+    selection = _behind_what_is_gone(connection, _narrowed(connection, selection))
     end = min(selection.before_id, selection.after_id + scan_ids + 1)
     if lost is not None and crossed is None:  # the page ends where the next begins with the gap
         end = min(end, lost[0] + 1)
@@ -99,10 +100,34 @@ def forward(
         scanned_id = found.messages[-1].id or scanned_id
     return replace(
         found,
+        pruned_id=pruned_id,
         scanned_id=scanned_id,
         complete=found.complete and end == selection.before_id,
         unstored=crossed,
     )
+
+
+def _pruned_id(connection: sqlite3.Connection, selection: Selection) -> int:
+    """Return the highest id that retention took from the topics of the selection.
+
+    Where that is not behind `after_id` it is of no interest, and may be too high.
+    """
+    pruned_id, lost_id = connection.execute("SELECT pruned_id, lost_id FROM log").fetchone()
+    topics = selection.topics
+    if pruned_id <= selection.after_id or topics is None or _is_everything(topics):
+        return int(pruned_id)
+    own = connection.execute(
+        "SELECT coalesce(max(pruned_id), 0) FROM topic"
+        " WHERE id IN (SELECT value FROM json_each(?))",
+        (str(list(matching_topics(connection, topics, without_rows=True))),),
+    ).fetchone()[0]
+    return max(int(own), int(lost_id))
+
+
+def _behind_what_is_gone(connection: sqlite3.Connection, selection: Selection) -> Selection:
+    """Begin where there are rows: nobody need step through ids that retention has emptied."""
+    pruned_id = connection.execute("SELECT pruned_id FROM log").fetchone()[0]
+    return replace(selection, after_id=max(selection.after_id, pruned_id))
 
 
 def _unstored_behind(

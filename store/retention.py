@@ -76,22 +76,29 @@ def remove_oldest(connection: sqlite3.Connection, rows: int, minutes: Minutes) -
     if cut is None:
         return 0, 0
     removed = connection.execute(
-        "SELECT topic_id, timestamp_us FROM message WHERE id <= ?", (cut,)
+        "SELECT id, topic_id, timestamp_us FROM message WHERE id <= ? ORDER BY id", (cut,)
     ).fetchall()
-    uncount(connection, Counter(topic_id for topic_id, _ in removed))
+    uncount(
+        connection,
+        Counter(topic_id for _, topic_id, _ in removed),
+        {topic_id: message_id for message_id, topic_id, _ in removed},
+    )
     connection.execute("DELETE FROM message WHERE id <= ?", (cut,))
-    minutes.remove(connection, Counter(moment // MINUTE_US for _, moment in removed))
+    minutes.remove(connection, Counter(moment // MINUTE_US for *_, moment in removed))
     connection.execute("UPDATE log SET pruned_id = max(pruned_id, ?)", (cut,))
     return len(removed), cut
 
 
-def uncount(connection: sqlite3.Connection, removed: dict[int, int]) -> None:
-    """Lower the topics' counters, and keep the last message of each that has no row left."""
+def uncount(
+    connection: sqlite3.Connection, removed: dict[int, int], newest_ids: dict[int, int]
+) -> None:
+    """Lower the topics' counters, note the newest id that each has lost, and keep the last
+    message of each that has no row left."""
     for topic_id, count in removed.items():
         left, last_id = connection.execute(
-            "UPDATE topic SET message_count = message_count - ? WHERE id = ?"
+            "UPDATE topic SET message_count = message_count - ?, pruned_id = ? WHERE id = ?"
             " RETURNING message_count, last_id",
-            (count, topic_id),
+            (count, newest_ids[topic_id], topic_id),
         ).fetchone()
         if not left:
             connection.execute(

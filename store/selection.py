@@ -59,6 +59,8 @@ class Page:
     newest_id: int
     oldest_id: int | None
     pruned_id: int
+    """Retention has removed messages of the selected topics up to here; only what lies behind
+    `after_id` is worth telling."""
     complete: bool
     """Whether the page reached the end of the selection, so that nothing more matched."""
     unstored: tuple[int, int] | None = None

@@ -137,8 +137,11 @@ def literal_prefix(text: str) -> str:
     return "/".join(levels)
 
 
-def matching_topics(connection: sqlite3.Connection, topics: TopicFilter) -> dict[int, int]:
-    """Return topic id -> number of rows for every topic with rows that the filter matches."""
+def matching_topics(
+    connection: sqlite3.Connection, topics: TopicFilter, *, without_rows: bool = False
+) -> dict[int, int]:
+    """Return topic id -> number of rows for every topic with rows that the filter matches, and
+    on request for those that have none any more."""
     found: dict[int, int] = {}
     for text in topics.texts:
         if is_exact(text):
@@ -152,7 +155,7 @@ def matching_topics(connection: sqlite3.Connection, topics: TopicFilter) -> dict
                 (prefix, prefix + LAST_CHARACTER),
             )
         for topic_id, name, count in rows:
-            if count and topics.matches(name):
+            if (count or without_rows) and topics.matches(name):
                 found[topic_id] = count
     return found
 

@@ -394,7 +394,13 @@ class Log:
         else:
             assert gap["reason"] == "pruned", gap
             assert connection.last_id <= after < following, gap
-            gone = {one for one in self.pruned if after < one < following}
+            wanted = [one.topics for one in connection.filters]
+            gone = {
+                one
+                for one in self.pruned
+                if after < one < following
+                and any(topics.matches(self.all[one].topic) for topics in wanted)
+            }
             assert gone or after < self.base, f"nothing was pruned there: {gap}"
         there = set(self.all) - self.pruned - self.purged
         assert not {one for one in there if after < one < following}, f"is there: {gap}"

@@ -151,6 +151,26 @@ def test_a_quiet_reader_moves_on_with_the_log(service: ServiceProcess) -> None:
         assert stream.next("message").data["payload"] == "seen"
 
 
+def test_what_others_lost_is_no_gap(service: ServiceProcess) -> None:
+    """Who comes back after nothing but messages of other topics was pruned has missed nothing; who
+    wants those topics, too, is told."""
+    service.start(ready=True, MAX_HISTORY_SIZE="3")
+    wait_until_subscribed(service)
+    (mine,) = payloads(service, "rare/a", "mine")
+    payloads(service, "often", "1", "2", "3")
+    payloads(service, "rare/b", "seen")
+    place = {"Last-Event-ID": str(mine["id"])}
+    with event_stream(service, "?topic=rare/%23", place) as stream:
+        stream.next("welcome")
+        assert stream.block().kind == "message"
+    for path in ("/messages?after={}&topic=rare/%23", "/export?after={}&topic=rare/%23"):
+        assert "X-Log-Gap" not in service.get(path.format(mine["id"])).headers
+    with event_stream(service, "?topic=rare/%23&topic=often", place) as stream:
+        stream.next("welcome")
+        gap = stream.next("gap").data
+        assert (gap["reason"], gap["after"]) == ("pruned", mine["id"])
+
+
 def test_a_gap_is_an_event_with_a_position(service: ServiceProcess) -> None:
     """A gap has the position it leads to, so that a client that is cut then is not told again."""
     service.start(ready=True, MAX_HISTORY_SIZE="3")
