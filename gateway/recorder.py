@@ -174,11 +174,15 @@ class Recorder:
 
     async def _append(self, batch: _Batch) -> list[Message]:
         try:
-            return await self._history.append(batch.messages, self._window.change())
+            return await self._history.append(
+                batch.messages, self._window.change(), self._window.copies
+            )
         except HistoryDamaged:
             self._metrics.write_failures["damaged"] += 1
             await self._upkeep.begin_afresh()
-        return await self._history.append(batch.messages, self._window.change())
+        return await self._history.append(
+            batch.messages, self._window.change(), self._window.copies
+        )
 
     async def _endure(self, first: _Batch) -> None:
         """While nothing can be stored: show each message once, without an id, and keep it.
@@ -209,6 +213,7 @@ class Recorder:
                 continue
             if item.extra_copy:
                 self._metrics.dropped["extra_copy"] += 1
+                self._window.copied(item)
             elif self._window.is_known(item):
                 self._metrics.dropped["redelivered"] += 1
             else:

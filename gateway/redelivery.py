@@ -46,6 +46,8 @@ class RedeliveryWindow:
         self._carried: list[_Seen] = []
         self._expecting = False
         self._new_window: list[_Seen] | None = None
+        self._original: Message | None = None  # what a copy for another subscription is one of
+        self._copies: list[tuple[int, Message]] = []  # (packet_id, original), not written down yet
 
     def restore(self, rows: Sequence[tuple[int, str, str | bytes, int]]) -> None:
         """Begin with what an earlier process stored: (packet_id, topic, payload, id)."""
@@ -63,10 +65,13 @@ class RedeliveryWindow:
                 if session == self._session:
                     seen = _seen(message)
                     self._before[seen.packet_id] = seen
+            for packet_id, original in self._copies:
+                self._before[packet_id] = _seen(original, packet_id)
         else:
             self._session += 1  # what still waits can no longer be redelivered
             self._before.clear()
             self._new_window = []
+        self._copies.clear()
         self._current.clear()
         self._repeated.clear()
         self._carried.clear()
@@ -74,7 +79,7 @@ class RedeliveryWindow:
 
     def is_known(self, delivery: Delivery) -> bool:
         """Return whether this delivery repeats a recorded message; otherwise record it."""
-        message = delivery.message
+        message = self._original = delivery.message
         if message.packet_id is None:
             return False
         if self._expecting:
@@ -82,6 +87,7 @@ class RedeliveryWindow:
                 earlier = self._before.get(message.packet_id)
                 if earlier is not None and earlier.is_same(message):
                     self._carried.append(earlier)
+                    self._original = None
                     return True
                 self._carried.append(_seen(message))
             else:  # the first new message: everything unacknowledged has been sent again
@@ -92,10 +98,22 @@ class RedeliveryWindow:
         self._waiting.append((self._session, message))
         return False
 
+    def copied(self, delivery: Delivery) -> None:
+        """Take note of one more copy of the message before it: it may be sent again alone."""
+        packet_id = delivery.message.packet_id
+        if packet_id is not None and self._original is not None:
+            self._copies.append((packet_id, self._original))
+
+    @property
+    def copies(self) -> Sequence[tuple[int, Message]]:
+        """What the next append must write down, too: packet_id -> the message it is a copy of."""
+        return self._copies
+
     def dropped(self) -> None:
         """Take note that what was recorded and not stored yet never will be: it is to come again,
         and must not be taken for known then."""
         self._waiting.clear()
+        self._copies.clear()
 
     def change(self) -> dict[int, int] | None:
         """Return what the next append must write down: packet_id -> id of the rows that count
@@ -120,8 +138,20 @@ class RedeliveryWindow:
                 self._current.append(
                     (message.packet_id, message.topic, hash(message.payload), message.id)
                 )
+        if self._copies:
+            self._keep_copies()
+
+    def _keep_copies(self) -> None:
+        """Keep what was written down as plain values; the rest belongs to later appends."""
+        for packet_id, original in self._copies:
+            if original.id is not None:
+                row = (packet_id, original.topic, hash(original.payload), original.id)
+                self._current.append(row)
+        later = {id(message) for _, message in self._waiting}
+        self._copies = [copy for copy in self._copies if id(copy[1]) in later]
 
 
-def _seen(message: Message) -> _Seen:
-    assert message.packet_id is not None
-    return _Seen(message.packet_id, message.topic, hash(message.payload), None, message)
+def _seen(message: Message, packet_id: int | None = None) -> _Seen:
+    packet_id = message.packet_id if packet_id is None else packet_id
+    assert packet_id is not None
+    return _Seen(packet_id, message.topic, hash(message.payload), None, message)

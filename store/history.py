@@ -73,7 +73,10 @@ class History:
         return self
 
     async def append(
-        self, messages: Sequence[Message], new_window: dict[int, int] | None = None
+        self,
+        messages: Sequence[Message],
+        new_window: dict[int, int] | None = None,
+        copies: Sequence[tuple[int, Message]] = (),
     ) -> list[Message]:
         """Store messages in one transaction; return those stored, with ids, in order.
 
@@ -81,12 +84,12 @@ class History:
         HistoryUnavailable when the database cannot be written: then nothing was stored.
         """
         try:
-            return await self._database.write(self._append, messages, new_window)
+            return await self._database.write(self._append, messages, new_window, copies)
         except HistoryUnavailable as error:
             # The size that the file may have, not the disk: what is oldest makes room.
             if error.cause != "full" or not self._cap_bytes or not await self._trim():
                 raise
-        return await self._database.write(self._append, messages, new_window)
+        return await self._database.write(self._append, messages, new_window, copies)
 
     async def _trim(self) -> bool:
         rows = min(retention.STEP_ROWS, self.totals().message_count // 2)
@@ -266,8 +269,9 @@ class History:
         connection: sqlite3.Connection,
         messages: Sequence[Message],
         new_window: dict[int, int] | None,
+        copies: Sequence[tuple[int, Message]],
     ) -> list[Message]:
-        return self._log.append(connection, messages, new_window)
+        return self._log.append(connection, messages, new_window, copies)
 
     def _purge_step(
         self, connection: sqlite3.Connection, purge: Purge, after_id: int

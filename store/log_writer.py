@@ -124,12 +124,14 @@ class LogWriter:
         connection: sqlite3.Connection,
         messages: Sequence[Message],
         new_window: dict[int, int] | None = None,
+        copies: Sequence[tuple[int, Message]] = (),
     ) -> list[Message]:
         """Store the messages in one transaction; return those stored, in order, with their ids.
 
         Not stored: a retained replay that equals the topic's last value. `new_window` not None
         says that what came before can no longer be redelivered, but for the rows it names
-        (packet_id -> message id). On an error nothing is stored and no id is used up.
+        (packet_id -> message id). `copies` are further packet numbers under which messages of this
+        append or an earlier one came. On an error nothing is stored and no id is used up.
         """
         self._reserve(connection, len(messages))
         kept_minutes = self.minutes.copy()
@@ -138,6 +140,8 @@ class LogWriter:
                 stored = self._rows.insert(connection, messages, self._next_id, self.minutes)
                 if new_window is not None:
                     _begin_window(connection, self._next_id, new_window)
+                if copies:
+                    _add_copies(connection, copies, stored, self._next_id)
                 totals = replace(
                     self.totals,
                     message_count=self.totals.message_count + len(stored),
@@ -254,6 +258,20 @@ def renew_epoch(connection: sqlite3.Connection) -> None:
 def _new_epoch() -> str:
     """Return a short random word that begins with a letter."""
     return secrets.choice("abcdefghijklmnop") + secrets.token_hex(3)
+
+
+def _add_copies(
+    connection: sqlite3.Connection,
+    copies: Sequence[tuple[int, Message]],
+    stored: Sequence[Message],
+    first_id: int,
+) -> None:
+    new_ids = {id(message): message_id for message_id, message in enumerate(stored, first_id)}
+    rows = [(packet_id, one.id or new_ids.get(id(one))) for packet_id, one in copies]
+    connection.executemany(
+        "INSERT OR REPLACE INTO redelivered VALUES (?, ?)",
+        [row for row in rows if row[1] is not None],
+    )
 
 
 def _begin_window(connection: sqlite3.Connection, first_id: int, carried: dict[int, int]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -38,11 +39,13 @@ class Play:
         kept = [one for one in some if one is not None]
         if change is not None:
             self.disk = [row for row in self.disk if change.get(row[0]) == row[3]]
+        copies = list(self.window.copies)
         for one in kept:
             self.last_id += 1
             one.id = self.last_id
             if one.packet_id is not None:
                 self.disk.append((one.packet_id, one.topic, one.payload, one.id))
+        self.disk += [(number, one.topic, one.payload, one.id) for number, one in copies if one.id]
         self.window.stored(kept)
 
     def record(self, *arrivals: tuple[int | None, str], dup: bool = False) -> list[bool]:
@@ -223,3 +226,19 @@ def test_the_memory_is_bounded_by_the_packet_numbers() -> None:
         play.window.stored([one])
     assert len(play.window._current) <= MAX_PACKET_ID
     assert not play.window._waiting
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "two batches"])
+def test_a_copy_that_is_sent_again_alone_is_known(again: Any, together: bool) -> None:
+    """The copy for an overlapping subscription has a packet number of its own; when only its
+    acknowledgement was lost, only it comes again."""
+    play = begun((1, "first"))
+    original = play.arrive(2, "both")
+    if not together:
+        play.store([original])
+    play.window.copied(Delivery(message("t", "both", packet_id=3, qos=1), 1, False, True))
+    play.store([original] if together else [])
+    assert not play.window.copies
+    resumed = again(play)
+    assert resumed.record((3, "both"), dup=True) == [False]
+    assert resumed.record((4, "both")) == [True]

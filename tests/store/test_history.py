@@ -520,3 +520,16 @@ async def test_topics_are_those_with_rows(path: Path) -> None:
         assert await history.topics(prefix="b/") == ["b/x"]
         assert await history.topics(TopicFilter(["+"]), "b") == ["b"]
         assert await history.topic_counts() == (3, {"b/x": 2, "a": 1, "b": 1})
+
+
+async def test_further_packet_numbers_of_a_message_are_remembered(tmp_path: Path) -> None:
+    """A copy for another subscription counts for the message that it is a copy of, in the file."""
+    path = tmp_path / "history.db"
+    async with open_history(path, clean=False) as history:
+        first = message("a", "1", qos=1, packet_id=1)
+        await history.append([first], {}, [(2, first)])
+        await history.append([], None, [(3, first), (9, message("never", "stored"))])
+    async with open_history(path) as history:
+        assert sorted(await history.window()) == [
+            (packet_id, "a", "1", first.id) for packet_id in (1, 2, 3)
+        ]
