@@ -234,7 +234,7 @@ async def test_while_the_broker_is_away_commands_are_a_503(
             result = await ask(listener, {**command, "request_id": "away"})
             assert (result["ok"], result["status"]) == (False, 503), result
             assert "not connected" in result["detail"]
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 5, "nothing waited for PUBLISH_TIMEOUT"
         assert (await ask(listener, {"action": "filter", "topics": ["a"]}))["ok"]
         assert await ask(listener, {"action": "ping"}) == {"type": "pong"}
 
