@@ -111,9 +111,14 @@ class Reader:
             self._hub.leave(self)
             self._hub.join(self, topics, self._encoder)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it will not take what the hub sends now, and is to get that from the history."""
+        return not self.is_behind and self._transport.unsent_bytes > self._max_unsent_bytes
+
     def send(self, frames: bytes) -> None:
         """Called by the hub with frames to write; a peer that does not read falls behind."""
-        if self._transport.unsent_bytes > self._max_unsent_bytes:
+        if self.is_full:
             self._hub.leave(self)
             self._news = self._hub.news
             self._metrics.fell_behind_total += 1

@@ -63,12 +63,22 @@ class EventEncoder:
 
 
 class LimitedEvents:
-    """Events for one reader that wants so many messages and then the end."""
+    """Events for one reader that wants so many messages and then the end.
 
-    def __init__(self, encoder: CountingEncoder, limit: int, on_limit: Callable[[], None]) -> None:
+    `is_refused` says whether the reader will not take what is joined now: it comes once more.
+    """
+
+    def __init__(
+        self,
+        encoder: CountingEncoder,
+        limit: int,
+        on_limit: Callable[[], None],
+        is_refused: Callable[[], bool],
+    ) -> None:
         self._encoder = encoder
         self._left = limit
         self._on_limit = on_limit
+        self._is_refused = is_refused
 
     def encode(self, message: Message, skipped: int | None = None) -> bytes:
         """Return the event of one message."""
@@ -76,6 +86,8 @@ class LimitedEvents:
 
     def join(self, pieces: Sequence[bytes]) -> bytes:
         """Return as many of the events as are still wanted."""
+        if self._is_refused():
+            return b""
         wanted = pieces[: self._left]
         self._left -= len(wanted)
         if not self._left:
@@ -129,7 +141,8 @@ class Events(StreamHandler):
             return
         encoder: CountingEncoder = self.encoder
         if "limit" in self._asked:
-            encoder = LimitedEvents(encoder, self._asked["limit"], self.dismiss)
+            limit = self._asked["limit"]
+            encoder = LimitedEvents(encoder, limit, self.dismiss, lambda: self.is_full)
         self._transport = self.make_reader(stream, encoder, self.dismiss)
         self._transport.write(chunk(b"retry: %d\n\n" % RETRY_MS))
         # At the head a browser that is cut before the first message must know where it was.
@@ -137,7 +150,11 @@ class Events(StreamHandler):
         position_id = self.hub.newest_id if at_head else None
         self._transport.write(self.encoder.frame(self.welcome(), position_id))
         self._schedule_beat()
-        await self.start_reader(resume)
+        try:
+            await self.start_reader(resume)
+        except BaseException:  # a stream that would only beat looks like a quiet one
+            self.dismiss()
+            raise
 
     def _last_event_id(self) -> Position | None:
         """Return where the reader stopped; it wins over the query."""

@@ -202,6 +202,11 @@ class StreamHandler(Handler):
         """Whether it is being fed from the history."""
         return self._reader is not None and self._reader.is_behind
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it is about to fall behind: what is sent now comes again from the history."""
+        return self._reader is not None and self._reader.is_full
+
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Count what ends a stream by our own fault, after the upgrade too."""
         if self.is_our_fault(value):

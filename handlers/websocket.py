@@ -88,7 +88,11 @@ class LiveSocket(StreamHandler, tornado.websocket.WebSocketHandler):
         self._running: set[asyncio.Task[None]] = set()
         if self.caller.may("read"):
             self.audience.seat(self)
-            await self._begin()
+            try:
+                await self._begin()
+            except BaseException:  # Tornado closes the connection, and never calls `on_close`
+                self.on_close()
+                raise
         elif not self.audience.anteroom.enter(self):
             self.turn_away()
         else:

@@ -66,6 +66,8 @@ CALLBACKS = (
     "handlers.websocket:LiveSocket.on_close",
     "handlers.commands:Commands._do",
 )
+# Where a stream that has taken its place begins.
+BEGINNING = "handlers.stream:StreamHandler.start_reader"
 
 
 class Sabotaged(Exception):
@@ -127,7 +129,7 @@ def handler_places() -> list[str]:
 
 def wrap_everything(saboteur: Saboteur) -> None:
     """Wrap all places."""
-    for place in {*CALLBACKS, *handler_places()}:
+    for place in {*CALLBACKS, BEGINNING, *handler_places()}:
         module, _, rest = place.partition(":")
         owner, _, name = rest.rpartition(".")
         saboteur.wrap(getattr(importlib.import_module(module), owner), name, place)

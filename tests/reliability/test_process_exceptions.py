@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.mqtt_client import mqtt_client
-from tests.reliability.launcher import CALLBACKS, handler_places
+from tests.reliability.launcher import BEGINNING, CALLBACKS, handler_places
 from tests.reliability.sabotage import SabotagedProcess
 from tests.reliability.scale import Scale
 from tests.service.relay import Relay, relay_to
@@ -199,6 +199,27 @@ def test_an_exception_in_every_handler(tmp_path: Path, broker: Any) -> None:
             assert caught(service) > before, place
             if name != "events:Events":  # which would not end
                 assert send(service, method.upper(), PATHS[name]).status != 500
+        assert service.terminate() == 0
+    finally:
+        service.kill()
+
+
+@pytest.mark.needs_mosquitto
+def test_a_stream_that_cannot_begin_ends(tmp_path: Path, broker: Any) -> None:
+    """It gives its place back, and does not stay open like a stream in which nothing happens."""
+    service = SabotagedProcess(tmp_path, MQTT_BROKER_PORT=str(broker.port))
+    try:
+        service.start(ready=True, **SETTINGS)
+        service.throw_at(BEGINNING)
+        answer = send(service, "GET", "/events")
+        assert b"event: welcome" in answer.content
+        service.throw_at(BEGINNING)
+        with listen_bare(service) as listener:
+            listener.next("welcome")
+            with pytest.raises(EOFError):
+                listener.frame()
+        assert service.fired() == [BEGINNING, BEGINNING]
+        service.wait_for(lambda: service.get("/health").json()["websocket_connections"] == 0)
         assert service.terminate() == 0
     finally:
         service.kill()
