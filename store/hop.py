@@ -41,7 +41,7 @@ async def run(
     **kwargs: P.kwargs,
 ) -> T:
     """One hop to the connection's thread: see docs/decisions/0002-one-hop-transactions.md."""
-    raw = connection._conn
+    raw = _raw(connection)
     return await connection._execute(  # type: ignore[no-any-return, no-untyped-call]
         function, raw, *args, **kwargs
     )
@@ -51,7 +51,7 @@ async def read_within(
     connection: aiosqlite.Connection, budget_s: float, function: Callable[[sqlite3.Connection], T]
 ) -> T:
     """Run a question in one read transaction. Raises QueryTimeout when it takes too long."""
-    limit = Interruption(connection._conn, budget_s)
+    limit = Interruption(_raw(connection), budget_s)
     try:
         return await run(connection, _read, function)
     except sqlite3.OperationalError as error:
@@ -60,6 +60,14 @@ async def read_within(
         raise
     finally:
         limit.cancel()
+
+
+def _raw(connection: aiosqlite.Connection) -> sqlite3.Connection:
+    """Return what SQLite itself opened; an error of SQLite when it was closed meanwhile, as while
+    a damaged file is replaced: aiosqlite would raise a ValueError, which looks like our fault."""
+    if not connection._running or connection._connection is None:
+        raise sqlite3.ProgrammingError("the connection was closed meanwhile")
+    return connection._connection
 
 
 def _read(connection: sqlite3.Connection, function: Callable[[sqlite3.Connection], T]) -> T:

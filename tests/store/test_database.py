@@ -19,6 +19,7 @@ import aiosqlite
 import pytest
 
 import store.schema as module
+from store import hop
 from store.connections import READERS
 from store.database import Database
 from store.errors import DatabaseHeld, DatabaseRefused, HistoryUnavailable, QueryTimeout
@@ -270,11 +271,22 @@ async def test_a_file_that_another_program_locks_is_held(
     await (await Database.open(path)).close()
 
 
+async def test_a_connection_that_was_closed_is_an_error_of_the_database() -> None:
+    """A question that comes while a damaged file is replaced is told so: it is no fault of ours."""
+    connection = await hop.connect(":memory:")
+    await connection.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed meanwhile"):
+        await hop.run(connection, number, "SELECT 1")
+    with pytest.raises(sqlite3.ProgrammingError, match="closed meanwhile"):
+        await hop.read_within(connection, 1.0, lambda raw: number(raw, "SELECT 1"))
+
+
 async def test_aiosqlite_still_has_what_we_stand_on() -> None:
     """The private names of aiosqlite that the one-hop write and a failed start need are there."""
     connection = await aiosqlite.connect(":memory:")
     assert isinstance(connection._thread, threading.Thread)
-    assert isinstance(connection._conn, sqlite3.Connection)
+    assert isinstance(connection._connection, sqlite3.Connection)
+    assert connection._running is True
     assert inspect.iscoroutinefunction(connection._execute)
     assert await connection._execute(lambda a, b: a + b, 1, b=2) == 3
     await connection.close()
