@@ -108,7 +108,12 @@ def _migrate(connection: sqlite3.Connection, number: int, script: str) -> None:
         connection.executescript(
             f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;"
         )
-    except sqlite3.Error:
+    except sqlite3.Error as error:
         if connection.in_transaction:  # an aborted script leaves its transaction open
             connection.execute("ROLLBACK")
+        if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a fault of the step, not of the file
+            raise DatabaseRefused(
+                f"the database could not be brought to schema version {number} ({error});"
+                " it is as it was: go back to the release before"
+            ) from error
         raise

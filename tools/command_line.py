@@ -30,7 +30,7 @@ from handlers.gate import Gate
 from handlers.http_server import PortHeld
 from handlers.keyring import KeysFileError
 from store.errors import DatabaseRefused, DatabaseUnready, HistoryUnavailable
-from tools import keys, probe
+from tools import database_command, keys, probe
 from tools.environment_file import read_environment_file
 from tools.tryout import broker_to_try, greeting
 
@@ -82,6 +82,8 @@ def run(root: Root, arguments: list[str] | None, environment: Mapping[str, str])
         config = Config.from_mapping(environment)
         if options.command == "probe":
             return probe.run(config)
+        if options.command == "db":
+            return database_command.run(options, config, root.now_us())
         if options.check_config:
             root.check(config)
             print("the configuration is fine")
@@ -127,6 +129,7 @@ def _parser(version: str) -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     keys.add_parser(commands)
+    database_command.add_parser(commands)
     probe.add_parser(commands)
     return parser
 
