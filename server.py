@@ -268,7 +268,7 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
 def main(arguments: list[str] | None = None, environment: Mapping[str, str] = os.environ) -> int:
     """Run the service, or do what the arguments ask for; return the exit status."""
     return command_line.run(
-        command_line.Root(VERSION, now_us, serve, check), arguments, environment
+        command_line.Root(VERSION, now_us, serve, check, _broker_settings), arguments, environment
     )
 
 

@@ -114,5 +114,5 @@ installed: $(readlink "$program/current")
   settings  $settings/mqtt-api.env   (then: systemctl restart mqtt-api)
   secrets   $settings/mqtt-password, $settings/api-key
   history   $state
-  is all well?  systemctl status mqtt-api
+  is all well?  sudo mqtt-api-server doctor
 END

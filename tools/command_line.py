@@ -22,6 +22,7 @@ from typing import Protocol
 
 import tornado.autoreload
 
+from gateway.broker.settings import BrokerSettings
 from gateway.config import Config, ConfigError
 from gateway.log_setup import is_journal, set_up_logging
 from gateway.service_state import ServiceState
@@ -30,7 +31,7 @@ from handlers.gate import Gate
 from handlers.http_server import PortHeld
 from handlers.keyring import KeysFileError
 from store.errors import DatabaseRefused, DatabaseUnready, HistoryUnavailable
-from tools import database_command, keys, probe
+from tools import database_command, doctor, keys, probe
 from tools.environment_file import read_environment_file
 from tools.tryout import broker_to_try, greeting
 
@@ -69,6 +70,7 @@ class Root:
     now_us: Callable[[], int]
     serve: Callable[[Config], AbstractAsyncContextManager[Running]]
     check: Callable[[Config], None]
+    broker: Callable[[Config], BrokerSettings]
 
 
 def run(root: Root, arguments: list[str] | None, environment: Mapping[str, str]) -> int:
@@ -82,6 +84,9 @@ def run(root: Root, arguments: list[str] | None, environment: Mapping[str, str])
         config = Config.from_mapping(environment)
         if options.command == "probe":
             return probe.run(config)
+        if options.command == "doctor":
+            root.check(config)
+            return doctor.run(config, root.broker(config), root.now_us())
         if options.command == "db":
             return database_command.run(options, config, root.now_us())
         if options.check_config:
@@ -129,6 +134,7 @@ def _parser(version: str) -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     keys.add_parser(commands)
+    doctor.add_parser(commands)
     database_command.add_parser(commands)
     probe.add_parser(commands)
     return parser

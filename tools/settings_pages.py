@@ -23,7 +23,7 @@ NO_VALUE = "\0"
 # What a plant wants where the defaults are for a first look, with the reason.
 PRODUCTION = {
     "MQTT_CLEAN_SESSION": ("false", "The broker keeps what arrives while the service is stopped."),
-    "MAX_HISTORY_SIZE": ("1000000", "About 100 to 200 MB with small payloads."),
+    "MAX_HISTORY_SIZE": ("1000000", "About 50 to 150 MB with small payloads."),
     "MESSAGE_RETENTION_HOURS": ("720", "Thirty days."),
     "CORS_ORIGINS": ("", "No web page but our own."),
     "API_KEY_REQUIRED": ("true", "install.sh has made a key in /etc/mqtt-api/api-key."),

@@ -77,7 +77,7 @@ def run_line(line: str, service: ServiceProcess) -> None:
     done = subprocess.run(
         ["sh", "-c", command],
         cwd=directory,
-        env={"PATH": os.environ["PATH"], "API_KEY": KEY},
+        env={"PATH": os.environ["PATH"], "API_KEY": KEY, "HISTORY_DB": str(service.database)},
         capture_output=True,
         text=True,
         errors="replace",

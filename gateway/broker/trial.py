@@ -1,0 +1,159 @@
+"""One connection to the broker, step by step, to find out what would hinder the service.
+
+Answers for: address, TLS, credentials, and what the access rules grant. Does not: disturb a
+running service (it has a client id of its own, a clean session, and publishes nothing).
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Sequence
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from gateway.broker.settings import BrokerSettings
+from gateway.findings import Finding
+
+V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
+ANSWER_S = 5.0
+TURN_S = 0.1
+SECONDS_A_DAY = 86_400
+EXPIRES_SOON_DAYS = 30
+CREDENTIALS = (
+    "MQTT_USERNAME, MQTT_PASSWORD (or its file), and on the broker: mosquitto_passwd, then a"
+    " reload; and the access rules of that user"
+)
+
+
+def examine_broker(
+    settings: BrokerSettings, subscriptions: Sequence[tuple[str, int]], now_s: float
+) -> Iterator[Finding]:
+    """Yield what was found, ending with the first step that fails."""
+    place = f"{settings.host}:{settings.port}"
+    try:
+        addresses = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        yield Finding(
+            "broker's name",
+            f"{settings.host} is not known: {error.strerror}",
+            "MQTT_BROKER_HOST, or the name server of this machine; an address works without one",
+            True,
+        )
+        return
+    yield Finding("broker's name", f"{settings.host} is {addresses[0][4][0]}")
+    try:
+        with socket.create_connection((settings.host, settings.port), ANSWER_S) as connection:
+            yield Finding("broker's port", f"{place} answers")
+            if settings.tls is not None:
+                finding = _tls(connection, settings.tls, settings.host, now_s)
+                yield finding
+                if finding.is_fatal:
+                    return
+    except OSError as error:
+        yield Finding(
+            "broker's port",
+            f"{place}: {error.strerror or error}",
+            "is the broker running, and listening on more than 127.0.0.1 (`listener`)? is a"
+            " firewall between? MQTT_BROKER_PORT: 1883, or 8883 with TLS",
+            True,
+        )
+        return
+    yield from _session(settings, subscriptions)
+
+
+def _tls(connection: socket.socket, context: ssl.SSLContext, host: str, now_s: float) -> Finding:
+    try:
+        with context.wrap_socket(connection, server_hostname=host) as secured:
+            until = str((secured.getpeercert() or {}).get("notAfter", ""))
+            days = (ssl.cert_time_to_seconds(until) - now_s) / SECONDS_A_DAY if until else 1e6
+            state = f"{secured.version()}, the certificate is valid until {until or 'ever'}"
+            advice = "renew the broker's certificate" if days < EXPIRES_SOON_DAYS else ""
+            return Finding("TLS", state, advice)
+    except ssl.SSLCertVerificationError as error:
+        return Finding(
+            "TLS",
+            f"the broker's certificate is not accepted: {error.verify_message}",
+            "MQTT_TLS_CA: the file of the authority that signed it; MQTT_BROKER_HOST: a name that"
+            " stands in the certificate; and the clock of this machine",
+            True,
+        )
+    except (ssl.SSLError, OSError) as error:
+        return Finding(
+            "TLS",
+            f"no TLS at this port: {error}",
+            "MQTT_BROKER_PORT is that of the listener with `certfile`, usually 8883; a broker that"
+            " wants our certificate: MQTT_TLS_CERT and MQTT_TLS_KEY",
+            True,
+        )
+
+
+def _session(
+    settings: BrokerSettings, subscriptions: Sequence[tuple[str, int]]
+) -> Iterator[Finding]:
+    answers: list[ReasonCode] = []
+    granted: list[list[ReasonCode]] = []
+    for version in [V5, V311] if settings.protocol == "auto" else [_version(settings)]:
+        client = Client(
+            CallbackAPIVersion.VERSION2, f"{settings.client_id}-doctor", protocol=version
+        )
+        if settings.username:
+            client.username_pw_set(settings.username, settings.password)
+        if settings.tls is not None:
+            client.tls_set_context(settings.tls)
+        client.on_connect = lambda _c, _d, _f, reason, _p: answers.append(reason)
+        client.on_subscribe = lambda _c, _d, _i, reasons, _p: granted.append(reasons)
+        try:
+            client.connect(settings.host, settings.port, keepalive=30)
+            _turn_until(client, answers)
+            if answers and not answers[0].is_failure:
+                yield Finding("login", f"as {settings.username or 'nobody'}, MQTT {_name(version)}")
+                yield from _subscribe(client, subscriptions, granted)
+                return
+        except OSError as error:
+            yield Finding("login", f"the connection broke: {error}", CREDENTIALS, True)
+            return
+        finally:
+            client.disconnect()
+            client.loop(TURN_S)
+        if answers and "version" not in str(answers[0]).lower():
+            break  # not the version was refused
+    said = f"the broker says: {answers[0]}" if answers else "the broker does not answer"
+    yield Finding("login", f"as {settings.username or 'nobody'}: {said}", CREDENTIALS, True)
+
+
+def _subscribe(
+    client: Client, subscriptions: Sequence[tuple[str, int]], granted: list[list[ReasonCode]]
+) -> Iterator[Finding]:
+    for text, qos in subscriptions:
+        granted.clear()
+        client.subscribe(text, min(qos, 1))
+        _turn_until(client, granted)
+        if granted and not granted[0][0].is_failure:
+            yield Finding("subscription", f"{text} is granted")
+        else:
+            said = str(granted[0][0]) if granted else "no answer"
+            yield Finding(
+                "subscription",
+                f"{text}: {said}",
+                f"the broker's access rules: `topic read {text}` for this user",
+                True,
+            )
+
+
+def _turn_until(client: Client, answers: Sequence[object]) -> None:
+    deadline = time.monotonic() + ANSWER_S
+    while not answers and time.monotonic() < deadline:
+        if client.loop(TURN_S):
+            return  # the connection is gone; what was answered before counts
+
+
+def _version(settings: BrokerSettings) -> MQTTProtocolVersion:
+    return V5 if settings.protocol == "5" else V311
+
+
+def _name(version: MQTTProtocolVersion) -> str:
+    return "5" if version == V5 else "3.1.1"
