@@ -21,8 +21,8 @@ MAX_KINDS = 500
 class Repeats(logging.Filter):
     """Lets MAX_LINES of a kind through in WINDOW_S; the next one says how many were left out.
 
-    A kind is a logger and a template: the same sentence about another topic is the same kind.
-    Called from any thread.
+    Of warnings a kind is a template: the same sentence about another topic is the same kind. Of
+    errors it is the whole sentence. Called from any thread.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -43,7 +43,9 @@ class Repeats(logging.Filter):
             return self._last[1]
 
     def _let_through(self, record: logging.LogRecord) -> bool:
-        kind, now = (record.name, str(record.msg)), self._monotonic()
+        is_error = record.levelno >= logging.ERROR
+        sentence = record.getMessage() if is_error else str(record.msg)
+        kind, now = (record.name, sentence), self._monotonic()
         if len(self._shown) >= MAX_KINDS:
             self._shown.clear()
         shown = self._shown.setdefault(kind, deque())
