@@ -40,6 +40,7 @@ class Arrivals:
         self._resumed = False
         self._last: tuple[str, bytes] = ("", b"")
         self._copies: set[int] = set()
+        self._refused: set[int] = set()
         self.overflowed = False
         """The mailbox was full: nothing more enters from this connection."""
         self.broker_says: dict[str, str] = {}
@@ -53,7 +54,8 @@ class Arrivals:
         self._resumed = session_present
         self._last, self._copies = ("", b""), set()  # no copy of what an earlier one delivered
         self.overflowed = False
-        self._mailbox.put(Connected(connection, session_present))
+        self._mailbox.put(Connected(connection, session_present, frozenset(self._refused)))
+        self._refused.clear()
 
     def put(
         self,
@@ -95,6 +97,8 @@ class Arrivals:
         if self.overflowed or not self._mailbox.put(delivery):
             # Not acknowledged: a persistent session delivers QoS 1 again. QoS 0 is lost.
             self.overflowed = True
+            if qos and not dup:
+                self._refused.add(packet_id)
             self._metrics.dropped[
                 "mailbox_full_qos0" if not qos else "mailbox_full_unacknowledged"
             ] += 1

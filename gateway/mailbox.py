@@ -40,6 +40,9 @@ class Connected:
 
     connection: int
     session_present: bool
+    refused: frozenset[int] = frozenset()
+    """Packet numbers of new messages that the connection before brought and that were not taken:
+    a message of the same number that was recorded is an older one."""
 
 
 Item = Delivery | Connected

@@ -67,6 +67,8 @@ class RedeliveryWindow:
                     self._before[seen.packet_id] = seen
             for packet_id, original in self._copies:
                 self._before[packet_id] = _seen(original, packet_id)
+            for packet_id in event.refused:
+                self._before.pop(packet_id, None)
         else:
             self._session += 1  # what still waits can no longer be redelivered
             self._before.clear()

@@ -184,6 +184,20 @@ async def test_an_overflow_shuts_the_door_until_the_next_connection() -> None:
     assert [one.message.payload for one in taken] == ["0", "1", "2"]
 
 
+async def test_what_was_refused_is_told_with_the_next_connection() -> None:
+    """The numbers of new messages that did not fit, of that connection alone; a repeat that did
+    not fit may be recorded already."""
+    door = Door(max_messages=1)
+    for number in range(1, 4):
+        door.put(payload=b"x", packet_id=number)
+    door.put(payload=b"x", packet_id=9, dup=True)
+    await door.mailbox.take(100)
+    door.arrivals.begin(2, True)
+    door.arrivals.begin(3, True)
+    found = await door.mailbox.take(100)
+    assert found == [Connected(2, True, frozenset({2, 3})), Connected(3, True)]
+
+
 async def test_what_could_not_be_taken_in_is_counted() -> None:
     """A failure at the door is visible in the metrics."""
     door = Door()

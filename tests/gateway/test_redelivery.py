@@ -242,3 +242,13 @@ def test_a_copy_that_is_sent_again_alone_is_known(again: Any, together: bool) ->
     resumed = again(play)
     assert resumed.record((3, "both"), dup=True) == [False]
     assert resumed.record((4, "both")) == [True]
+
+
+def test_a_message_that_was_refused_is_not_the_one_that_had_its_number_before() -> None:
+    """Numbers recur: what did not fit in the mailbox comes again, and an equal message that was
+    recorded under the same number, and acknowledged long ago, is another one."""
+    play = Play()
+    play.connect(resumed=False)
+    assert play.record((1, "same"), (2, "same")) == [True, True]
+    play.window.connected(Connected(2, True, frozenset({1})))
+    assert play.record((1, "same"), (2, "same"), dup=True) == [True, False]
