@@ -94,11 +94,12 @@ class Relay:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no connection is open that was there before the last cut."""
+        """Whether no connection is open that was there before the last cut or reset."""
         return not any(thread.is_alive() for thread in self._cut)
 
     def reset(self) -> None:
         """Break every connection with a reset, as a router does that has forgotten it."""
+        self._cut = self._threads[1:]
         broken, self._open = self._open, []
         for one in broken:
             try:
