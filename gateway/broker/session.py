@@ -134,9 +134,9 @@ class Session:
 
     def _post(self, handler: Callable[..., None], *values: Any) -> None:
         """Have the loop call `handler(*values)`: one wake-up for a burst of news."""
-        first = not self._events
         self._events.append((handler, values))
-        if first:
+        # Asked after, not before: the loop may have taken the last of them in between.
+        if len(self._events) == 1:
             try:
                 self._loop.call_soon_threadsafe(self._tell)
             except RuntimeError:
@@ -268,7 +268,7 @@ class Session:
         elif not self._lost_because:
             how = str(reason)
             if reason.value == UNSPECIFIED:  # all that paho knows of the end of a socket
-                how = "reset" if self._was_reset() else "closed by the other side"  # CLOSED
+                how = "reset" if self._was_reset() else "closed by the other side"
             self._lost_because = LOST.format(how)
 
     def _on_publish(

@@ -42,6 +42,8 @@ class Publisher(threading.Thread):
         self._waiting: dict[int, int] = {}  # packet number -> number
         self._answers = b""
         self.sent = 0
+        self.limit: int | None = None
+        """Publish no more than so many in all; may be raised while it runs."""
         self.again: set[int] = set()
 
     def __enter__(self) -> Publisher:
@@ -94,6 +96,8 @@ class Publisher(threading.Thread):
 
     def _due(self) -> list[bytes]:
         due = int((time.monotonic() - self._began) * self._rate_per_s) - self.sent
+        if self.limit is not None:
+            due = min(due, self.limit - self.sent)
         packets = []
         for _ in range(min(due, WINDOW[self._qos] - len(self._waiting))):
             packet_id = self.sent % 65_535 + 1

@@ -63,6 +63,10 @@ def test_stalled_readers_cost_nobody_anything(
     wait_until_subscribed(service)
     assert service.process is not None
     pid = service.process.pid
+    with Publisher(broker.port, 5_000, pad_bytes=1_000) as publisher:
+        time.sleep(scale.readers_s / 10)  # fills what the database keeps in memory, for good
+        warm = publisher.finish()
+    wait_until_stored(service, warm)
     with ExitStack() as stack:
         before = memory_bytes(pid)
         stalled = [
@@ -74,7 +78,7 @@ def test_stalled_readers_cost_nobody_anything(
         with Publisher(broker.port, 500, pad_bytes=1_000) as publisher:
             time.sleep(scale.readers_s)  # the length of the load: it is the experiment
             sent = publisher.finish()
-        wait_until_stored(service, sent)
+        wait_until_stored(service, warm + sent)
         service.wait_for(lambda: all(reader.seen == sent for reader in good))
         most = memory_bytes(pid) - before
         assert all(reader.in_order for reader in good)
