@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Test files run side by side in so many processes; 0 runs them in one.
 WORKERS ?= 2
 
-.PHONY: run demo test soak check package lock settings bench clean
+.PHONY: run demo test soak check package lock settings bench screenshots clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/python server.py --with-broker
@@ -50,6 +50,11 @@ bench: $(VENV)/.test
 	@$(BIN)/python -m bench.ingest
 	@$(BIN)/python -m bench.queries
 	@$(BIN)/python -m bench.slow_readers
+
+# The pictures of docs/dashboard.md, taken of the demonstration; takes five minutes.
+screenshots: $(VENV)/.test
+	@sh tests/install_tools.sh
+	@$(BIN)/python -m tests.dashboard.screenshots
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'

@@ -23,6 +23,7 @@ import { TreePane } from "./views/tree_pane.js";
 
 // Ages and rates grow old by themselves.
 const TICK_MS = 500;
+const NOTE_MS = 2_000;
 
 const session = new Session();
 const service = new Service(session);
@@ -122,6 +123,8 @@ setInterval(() => {
   topicPane.tick();
   painter.ask(status.paint);
 }, TICK_MS);
+
+setInterval(() => views.health.note(tree.root.rate.at(performance.now())), NOTE_MS);
 
 addEventListener("keydown", (event) => {
   const typing = event.target.closest?.("input, textarea, select, dialog");

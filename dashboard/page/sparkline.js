@@ -1,6 +1,9 @@
 // A line without axes: the course of one figure while one looks.
 
 const POINTS = 120;
+// Fewer are drawn as if they were so many: three points are no course.
+const FEWEST = 30;
+const WIDE = 119;
 const SVG = "http://www.w3.org/2000/svg";
 
 export class Sparkline {
@@ -25,14 +28,13 @@ export class Sparkline {
     if (!Number.isFinite(value)) return;
     this.#values.push(value);
     if (this.#values.length > POINTS) this.#values.shift();
-    if (this.#values.length < 3) return; // two points are no course
+    const many = Math.max(this.#values.length, FEWEST);
     const most = Math.max(...this.#values, 1e-9);
-    const from = POINTS - this.#values.length;
-    this.line.setAttribute(
-      "points",
-      this.#values
-        .map((one, at) => `${from + at},${(28 - (26 * one) / most).toFixed(1)}`)
-        .join(" "),
+    const from = many - this.#values.length;
+    const across = (place) => ((WIDE * place) / (many - 1)).toFixed(1);
+    const points = this.#values.map(
+      (one, at) => `${across(from + at)},${(28 - (26 * one) / most).toFixed(1)}`,
     );
+    this.line.setAttribute("points", points.join(" "));
   }
 }

@@ -28,12 +28,11 @@ export class HealthView {
     for (const name of ["health", "stats"]) {
       watch.addEventListener(name, () => this.painter.ask(this.paint));
     }
-    watch.addEventListener("stats", () => this.sparkline.add(watch.stats.rate_1m));
     this.#build();
   }
 
   #build() {
-    this.sparkline = new Sparkline("Messages stored a second, while this page is open");
+    this.sparkline = new Sparkline("Messages a second, while this page is open");
     this.broker = el("dl", { class: "facts" });
     this.brokerAll = el("dl", { class: "facts" });
     this.more = el("details", { hidden: true }, el("summary", {}, "Everything"), this.brokerAll);
@@ -88,6 +87,11 @@ export class HealthView {
 
   #table(title, list) {
     return el("article", { class: "card wide" }, el("h3", {}, title), list);
+  }
+
+  /** Note how much comes now: the course is there when somebody looks. */
+  note(perSecond) {
+    this.sparkline.add(perSecond);
   }
 
   show() {
