@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from gateway.service_state import ServiceState
 from handlers.base import Handler
-from store.history import HOUR_US
 from store.message import iso_time
+from store.minutes import HOUR_US
 from store.topics import TopicFilter
 
 

@@ -6,7 +6,6 @@ SQL beyond its own rooms (log_writer, reading, retention), or who asks.
 
 from __future__ import annotations
 
-import functools
 import logging
 import sqlite3
 from collections.abc import Sequence
@@ -16,8 +15,9 @@ from store import reading, retention, topic_reading
 from store.database import Database
 from store.errors import HistoryDamaged, HistoryUnavailable
 from store.failures import could_not_open
-from store.log_writer import LogWriter, Totals, renew_epoch
+from store.log_writer import Totals, renew_epoch
 from store.message import Message
+from store.present_log import PresentLog
 from store.purge import Purge
 from store.scan import Scan
 from store.selection import Page, Selection
@@ -29,20 +29,14 @@ log = logging.getLogger(__name__)
 
 # Busiest topics that `topic_counts` names.
 TOP_TOPICS = 1_000
-HOUR_US = 3_600_000_000
 
 
 class History:
     """The log of messages. Made by `open`; call from the event loop's thread only."""
 
-    def __init__(
-        self, database: Database, cap_rows: int, retention_hours: float, cap_bytes: int
-    ) -> None:
+    def __init__(self, database: Database, present: PresentLog) -> None:
         self._database = database
-        self._cap_rows = cap_rows
-        self._retention_hours = retention_hours
-        self._cap_bytes = cap_bytes
-        self._log = LogWriter(cap_rows, cap_bytes)
+        self._log = present
         self._scan = Scan(database)
 
     @classmethod
@@ -60,7 +54,7 @@ class History:
         What is found to be damaged only now is moved aside as well. Raises DatabaseHeld when an
         outside program has it locked, DatabaseUnready when the disk is full or fails.
         """
-        self = cls(database, cap_rows, retention_hours, cap_bytes)
+        self = cls(database, PresentLog(cap_rows, retention_hours, cap_bytes))
         try:
             await database.write(self._log.open, now_us, database.noted)
         except HistoryDamaged:
@@ -84,18 +78,12 @@ class History:
         HistoryUnavailable when the database cannot be written: then nothing was stored.
         """
         try:
-            return await self._database.write(self._append, messages, new_window, copies)
+            return await self._database.write(self._log.append, messages, new_window, copies)
         except HistoryUnavailable as error:
             # The size that the file may have, not the disk: what is oldest makes room.
-            if error.cause != "full" or not self._cap_bytes or not await self._trim():
+            if error.cause != "full" or not await self._database.write(self._log.make_room):
                 raise
-        return await self._database.write(self._append, messages, new_window, copies)
-
-    async def _trim(self) -> bool:
-        rows = min(retention.STEP_ROWS, self.totals().message_count // 2)
-        if rows:
-            await self._database.write(lambda connection: self._log.trim(connection, rows))
-        return rows > 0
+        return await self._database.write(self._log.append, messages, new_window, copies)
 
     async def page(
         self, selection: Selection, *, limit: int, offset: int = 0, ascending: bool = False
@@ -185,7 +173,7 @@ class History:
         `now_us` None prunes nothing by age: the clock is not believed. Call again while it
         returns more than 0, letting appends through between. Raises HistoryUnavailable.
         """
-        return await self._database.write(self._prune_step, now_us, at_most)
+        return await self._database.write(self._log.prune, now_us, at_most)
 
     def note_trouble(self, begins: bool) -> None:
         """Write down, where it works with a full disk too, that messages are shown unstored.
@@ -208,8 +196,9 @@ class History:
         misses nothing, and one that comes back learns that there was another log.
         Raises HistoryUnavailable, and then it may be tried again.
         """
-        another = functools.partial(self._open_another, now_us)
-        return await self._database.begin_afresh(now_us, another)
+        return await self._database.begin_afresh(
+            now_us, lambda connection: self._log.open_another(connection, now_us)
+        )
 
     async def newest_time_us(self) -> int | None:
         """Return when the newest message arrived, by the clock of that time, or None."""
@@ -237,7 +226,7 @@ class History:
         """
         removed, after_id = 0, 0
         while True:
-            count, go_on = await self._database.write(self._purge_step, purge, after_id)
+            count, go_on = await self._database.write(self._log.purge, purge, after_id)
             removed += count
             if go_on is None:
                 return removed
@@ -256,37 +245,3 @@ class History:
             await self._database.write(self._log.close)
         except HistoryUnavailable as error:
             log.warning("the history is not closed in order, ids will skip a block: %s", error)
-
-    # -- on the writer's thread: which log it is must be asked there, since it may be replaced -----
-
-    def _open_another(self, now_us: int, connection: sqlite3.Connection) -> None:
-        another = LogWriter(self._cap_rows, self._cap_bytes, self._log.newest_given_id)
-        another.open(connection, now_us)
-        self._log = another
-
-    def _append(
-        self,
-        connection: sqlite3.Connection,
-        messages: Sequence[Message],
-        new_window: dict[int, int] | None,
-        copies: Sequence[tuple[int, Message]],
-    ) -> list[Message]:
-        return self._log.append(connection, messages, new_window, copies)
-
-    def _purge_step(
-        self, connection: sqlite3.Connection, purge: Purge, after_id: int
-    ) -> tuple[int, int | None]:
-        return self._log.purge(connection, purge, after_id)
-
-    def _prune_step(self, connection: sqlite3.Connection, now_us: int | None, at_most: int) -> int:
-        rows = 0
-        step = min(retention.STEP_ROWS, at_most)
-        if self._retention_hours and now_us is not None:
-            before_us = now_us - int(self._retention_hours * HOUR_US)
-            rows = retention.expired_rows(connection, before_us, now_us, step)
-        if self._cap_bytes and not rows and retention.used_bytes(connection) > self._cap_bytes:
-            rows = min(step, self._log.totals.message_count)
-        if rows:
-            self._log.trim(connection, rows)
-            connection.execute("PRAGMA incremental_vacuum(256)").fetchall()
-        return rows

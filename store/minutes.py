@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 
 MINUTE_US = 60_000_000
+HOUR_US = 60 * MINUTE_US
 # The open minute is written when it ends, and within it after so many rows: a lone message
 # then costs the SD card one page less.
 FLUSH_ROWS = 1_000

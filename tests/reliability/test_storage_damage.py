@@ -18,7 +18,7 @@ from store.database import Database
 from store.history import History
 from store.message import Message
 from tests.mosquitto import free_port
-from tests.reliability.findings import stored_numbers, wait_until_stored
+from tests.reliability.findings import stored_numbers
 from tests.reliability.onlookers import LiveReader
 from tests.reliability.publisher import Publisher
 from tests.reliability.scale import of_this_run
@@ -27,6 +27,7 @@ from tests.streams.reading import event_stream
 
 PAGE = 4096
 ROWS = 2_000
+CHECKPOINTED_BYTES = 1_000_000
 # Within so long it is up again, or has begun afresh.
 UP_WITHIN_S = of_this_run().recovery_s
 Damage = Callable[[Path], None]
@@ -140,7 +141,8 @@ def test_damaged_while_running(broker: Any, tmp_path: Path, damage: str) -> None
     service.post("/subscribe", {"topic": "of/a/user", "qos": 1})
     try:
         with Publisher(broker.port, 400, pad_bytes=2_000) as publisher:
-            wait_until_stored(service, 500)
+            # What is only in the log yet would mend the file at the next checkpoint.
+            service.wait_for(lambda: service.database.stat().st_size > CHECKPOINTED_BYTES)
             before = service.get("/stats").json()
             with LiveReader(service) as reader:
                 WHILE_RUNNING[damage](service.database)
