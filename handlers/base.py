@@ -216,7 +216,7 @@ class Handler(tornado.web.RequestHandler):
     def is_our_fault(error: object) -> bool:
         """Whether an exception is nothing that a caller can bring about."""
         return (
-            isinstance(error, BaseException)
+            isinstance(error, Exception)  # to be cancelled, as by a stop, is no fault
             and to_problem(error) is None
             and not isinstance(error, tornado.web.HTTPError)
         )

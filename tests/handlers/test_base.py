@@ -49,3 +49,9 @@ async def test_an_answer_that_breaks_off_does_not_look_whole() -> None:
     finally:
         server.stop()
         await server.close_all_connections()
+
+
+def test_what_a_stop_cancels_is_no_fault() -> None:
+    """A command that waits on a WebSocket when the service stops leaves no traceback in the log."""
+    assert Handler.is_our_fault(RuntimeError("a bug"))
+    assert not Handler.is_our_fault(asyncio.CancelledError())
