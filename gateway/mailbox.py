@@ -105,16 +105,17 @@ class Mailbox:
             if not self._items:
                 await self._waiting.wait()
         with self._lock:
-            return [self._items.popleft() for _ in range(min(at_most, len(self._items)))]
+            if len(self._items) <= at_most:
+                taken, self._items = list(self._items), deque()
+                return taken
+            return [self._items.popleft() for _ in range(at_most)]
 
     def done(self, items: list[Item]) -> None:
         """Release the room of items that need not be kept any longer."""
+        sizes = [_size(item) for item in items if isinstance(item, Delivery)]
         with self._lock:
-            for item in items:
-                size = _size(item)
-                if size:
-                    self._held_messages -= 1
-                    self._held_bytes -= size
+            self._held_messages -= len(sizes)
+            self._held_bytes -= sum(sizes)
             if (
                 2 * self._held_messages <= self._max_messages
                 and 2 * self._held_bytes <= self._max_bytes

@@ -7,6 +7,7 @@ time; a reader still compares each row's own timestamp, so a jumping clock only 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 MINUTE_US = 60_000_000
 HOUR_US = 60 * MINUTE_US
@@ -65,17 +66,26 @@ class Minutes:
             ).fetchall()
         )
 
-    def add(self, connection: sqlite3.Connection, timestamp_us: int, message_id: int) -> None:
-        """Count one row."""
-        minute = timestamp_us // MINUTE_US
+    def add(self, connection: sqlite3.Connection, moments_us: Sequence[int], first_id: int) -> None:
+        """Count rows that arrived at these moments, with the ids from `first_id` on."""
+        if not moments_us:
+            return
+        minute = min(moments_us) // MINUTE_US
+        if max(moments_us) // MINUTE_US == minute:  # nearly always
+            self._add(connection, minute, first_id, len(moments_us))
+            return
+        for message_id, moment_us in enumerate(moments_us, first_id):
+            self._add(connection, moment_us // MINUTE_US, message_id, 1)
+
+    def _add(self, connection: sqlite3.Connection, minute: int, first_id: int, count: int) -> None:
         if minute != self._minute:
             self.flush(connection)
-            self._minute, self._first_id = minute, message_id
+            self._minute, self._first_id = minute, first_id
         elif not self._count:
-            self._first_id = message_id
-        self._last_id = message_id
-        self._count += 1
-        self._recent[minute] = self._recent.get(minute, 0) + 1
+            self._first_id = first_id
+        self._last_id = first_id + count - 1
+        self._count += count
+        self._recent[minute] = self._recent.get(minute, 0) + count
 
     def flush_when_large(self, connection: sqlite3.Connection) -> None:
         """Write the open minute if many rows wait for it."""
