@@ -88,6 +88,11 @@ class Hub:
             if not channel.readers:
                 del self._channels[key]
 
+    @property
+    def reader_count(self) -> int:
+        """How many readers are live."""
+        return sum(len(channel.readers) for channel in self._channels.values())
+
     def publish(self, messages: Sequence[Message]) -> int:
         """Give the messages of one commit to every live reader that wants some of them.
 

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gateway.crowd import CrowdRest
 from gateway.decisions import explain
 from gateway.hub import Hub
 from gateway.mailbox import Connected, Delivery, Item, Mailbox
@@ -74,6 +75,7 @@ class Recorder:
         self._monotonic = monotonic
         self._gather_s = gather_s
         self._on_change = on_change
+        self._rest = CrowdRest(monotonic)
         self._window = RedeliveryWindow()
         self._consuming: asyncio.Task[None] | None = None
         self._upkeep = Upkeep(
@@ -121,15 +123,19 @@ class Recorder:
         gather_s = max(self._gather_s, self._relief_s())
         if gather_s and len(items) < MAX_BATCH:
             await asyncio.sleep(gather_s)
-            if not self._mailbox.is_empty:
-                items += await self._mailbox.take(MAX_BATCH)
+        if not self._rest.is_over:
+            await self._rest.wait(lambda: self._mailbox.depth)
+        if len(items) < MAX_BATCH and not self._mailbox.is_empty:
+            items += await self._mailbox.take(MAX_BATCH)
         batch = self._sorted(items)
         stored = await self._store(batch)
         if stored is None:
             await self._endure(batch)
         else:
+            began = self._monotonic()
             self._hub.publish(stored)  # in the same tick as the acknowledgement
             self._metrics.shown(stored)
+            self._rest.begin(self._hub.reader_count, began)
             if self.trouble is not None:  # an error ended the enduring
                 self._set_trouble(None)
 
