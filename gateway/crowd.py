@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-# Readers from which on it is worth it: fewer cost less than a commit does.
-CROWD = 16
+# Readers from which on it is worth it: fewer cost less than a commit does, and have no rest.
+CROWD = 4
 # A rest is so many times as long as the fan-out before it took, and never longer than people see.
 REST_FACTOR = 9
 MAX_REST_S = 0.010

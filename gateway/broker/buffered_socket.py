@@ -13,6 +13,7 @@ import threading
 from collections import deque
 
 READ_BYTES = 64 * 1024
+QUICK_ACK: int = getattr(socket, "TCP_QUICKACK", 0)  # Linux has it
 
 
 class BufferedSocket:
@@ -29,6 +30,10 @@ class BufferedSocket:
         self._at = 0
         self._unsent = bytearray()
         self._posted: deque[bytes] = deque()
+        # A broker that leaves Nagle's algorithm on, as mosquitto does, keeps the next message until
+        # the system here acknowledges the one before: with our answer, which waits for a commit,
+        # or after 40 ms.
+        self._quick_ack = QUICK_ACK and wrapped.family in (socket.AF_INET, socket.AF_INET6)
         self.sending = threading.RLock()
         self.was_reset = False
         """The network or the peer broke the connection, instead of closing it."""
@@ -41,6 +46,8 @@ class BufferedSocket:
             except ConnectionResetError:
                 self.was_reset = True
                 raise
+            if self._quick_ack and self._ahead:
+                self._socket.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)  # the system forgets it
         part = self._ahead[self._at : self._at + size]
         self._at += len(part)
         return part

@@ -165,3 +165,17 @@ def test_a_full_socket_keeps_the_rest_for_the_next_flush(
     theirs.close()
     assert buffered.offer(b"to nobody")
     assert buffered.flush_now() is False, "the thread that reads finds out"
+
+
+def test_what_was_read_is_acknowledged_at_once() -> None:
+    """A broker with Nagle's algorithm on keeps the next message back until then."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as ours,
+        server.accept()[0] as theirs,
+    ):
+        buffered = BufferedSocket(ours)
+        ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+        theirs.sendall(b"x")
+        assert buffered.recv(1) == b"x"
+        assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 1

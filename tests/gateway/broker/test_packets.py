@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 
 import pytest
@@ -181,6 +182,8 @@ def test_a_client_takes_what_is_whole_and_paho_the_rest() -> None:
     client.take_publish = lambda one: seen.append(one.payload) or True
 
     class Parts(_Fed):
+        family = socket.AF_UNIX
+
         def recv(self, size: int) -> bytes:
             return super().recv(cut)
 
