@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 # Test files run side by side in so many processes; 0 runs them in one.
 WORKERS ?= 2
 
-.PHONY: run demo test soak check package lock settings bench screenshots clean
+.PHONY: run demo test soak check package lock settings screenshots clean
+.PHONY: bench bench-plots bench-tables bench-slow-readers
 
 run: $(VENV)/.run
 	@exec $(BIN)/python server.py --with-broker
@@ -45,11 +46,27 @@ lock: $(VENV)/.test
 settings: $(VENV)/.test
 	@$(BIN)/python -m tools.settings_pages
 
-bench: $(VENV)/.test
-	@sh tests/install_tools.sh
-	@$(BIN)/python -m bench.ingest
-	@$(BIN)/python -m bench.queries
+bench: $(VENV)/.bench
+	@sh bench/install_tools.sh
+	@$(BIN)/python -m bench $(ARGS)
+
+# The curves in docs/, and the tables in README.md and docs/performance.md from what was measured.
+bench-plots: $(VENV)/.bench
+	@sh bench/install_tools.sh
+	@$(BIN)/python -m bench.plots
+
+# Readers that stop for half a minute, beside good ones: a table of its own, two minutes.
+bench-slow-readers: $(VENV)/.bench
+	@sh bench/install_tools.sh
 	@$(BIN)/python -m bench.slow_readers
+
+bench-tables: $(VENV)/.bench
+	@$(BIN)/python -m bench.tables
+
+# One part: bench-ingest, -fanout, -publish, -latency, -memory, -stored, -queries.
+bench-%: $(VENV)/.bench
+	@sh bench/install_tools.sh
+	@$(BIN)/python -m bench $* $(ARGS)
 
 # The pictures of docs/dashboard.md, taken of the demonstration; takes five minutes.
 screenshots: $(VENV)/.test
@@ -69,6 +86,11 @@ $(VENV)/.test: setup.py requirements.txt client/pyproject.toml | $(VENV)/bin/pyt
 	@echo "installing what the tests need ..."
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check -e '.[try,test,check]' -e './client[cli]'
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.bench: $(VENV)/.test
+	@echo "installing what the measurements need ..."
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check -e '.[bench]'
+	@touch $@
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info client/build client/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

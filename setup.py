@@ -58,6 +58,8 @@ setup(
             # axe-core as a file: what it finds in the dashboard is a failure.
             "axe-playwright-python==0.1.8",
         ],
+        # The references of the measurements, and the plots (docs/performance.md).
+        "bench": ["fastapi>=0.120", "uvicorn>=0.40", "websockets>=15", "matplotlib>=3.10"],
         "check": ["ruff>=0.17,<0.18", "mypy>=2.4,<2.5", "build>=1.2", "twine>=6"],
     },
     entry_points={"console_scripts": ["mqtt-api-server = server:console"]},

@@ -1,111 +1,106 @@
-"""How many QoS 1 messages a second the service stores, beside what stock paho counts.
-
-`python -m bench.ingest [ROUNDS] [COUNT]`: both in one run, round by round, on a mosquitto of its
-own with the same blaster. The rate is COUNT over the time from the first publish to the last
-message stored and acknowledged (ours) or counted (paho).
-"""
+"""How fast messages are taken in and stored, beside stock paho that counts and the bare broker."""
 
 from __future__ import annotations
 
-import os
-import resource
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from tests.mosquitto import Mosquitto
-from tests.service_process import ServiceProcess
+from bench.machine import cpu_seconds
+from bench.report import Row, collect
+from bench.stage import Running, Tool, broker, reference, said, scratch, service
 
 TOPICS = 1_000
+COUNT = 60_000
+READERS = 10
 
 
-def _blast(port: int, count: int) -> float:
-    """Start the blaster; return when its first packet leaves."""
-    blaster = subprocess.Popen(
-        [sys.executable, "-m", "bench.blaster", str(port), str(count), str(TOPICS)],
-        stdout=subprocess.PIPE,
-    )
-    assert blaster.stdout is not None
-    blaster.stdout.readline()
-    return time.perf_counter()
+def rate(count: int, first_ns: int, last_ns: int) -> float:
+    """Return messages a second."""
+    return 1e9 * count / (last_ns - first_ns)
 
 
-def measure_paho(directory: Path, count: int) -> tuple[float, float]:
-    """Return (messages a second, CPU microseconds a message) of stock paho that only counts."""
-    broker = Mosquitto(directory)
-    broker.start()
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    counter = subprocess.Popen(
-        [sys.executable, "-m", "bench.paho_counter", str(broker.port), str(count)],
-        stdout=subprocess.PIPE,
-    )
-    assert counter.stdout is not None
-    counter.stdout.readline()
-    started = time.perf_counter()
-    blaster_started = _blast(broker.port, count)
-    counter.stdout.readline()
-    took = time.perf_counter() - max(started, blaster_started)
-    cpu = _cpu_seconds(counter.pid) if counter.poll() is None else 0.0
-    counter.wait(10)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    broker.stop()
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return count / took, 1e6 * (cpu or spent) / count
+def stored(running: Running, port: int, count: int, topics: int = TOPICS) -> tuple[float, float]:
+    """Blast; return (messages a second until the last is stored, CPU us a message)."""
+    assert running.service is not None
+    ours = running.service
+    before = ours.get("/health").json()["message_count"]
+    cpu_before = cpu_seconds(running.pid)
+    blaster = Tool("blast", port, count, topics, 1, 0)
+    started = time.monotonic_ns()
+    ours.wait_for(lambda: ours.get("/health").json()["message_count"] >= before + count, 120)
+    ended = time.monotonic_ns()
+    cpu = cpu_seconds(running.pid) - cpu_before
+    blaster.result()
+    return rate(count, started, ended), 1e6 * cpu / count
 
 
-def measure_service(directory: Path, count: int) -> tuple[float, float]:
-    """Return (messages a second, CPU microseconds a message) of the service, stored."""
-    broker = Mosquitto(directory / "mosquitto")
-    broker.start()
-    service = ServiceProcess(
-        directory,
-        MQTT_BROKER_PORT=str(broker.port),
-        MQTT_SUBSCRIPTIONS="bench/#",
-        MQTT_BROKER_STATS="off",
-        MAX_HISTORY_SIZE="0",
-        LOG_LEVEL="WARNING",
-    )
-    service.start(ready=True)
-    assert service.process is not None
-    cpu_before = _cpu_seconds(service.process.pid)
-    started = _blast(broker.port, count)
-    service.wait_for(lambda: service.get("/health").json()["message_count"] >= count, 120)
-    took = time.perf_counter() - started
-    cpu = _cpu_seconds(service.process.pid) - cpu_before
-    service.terminate()
-    broker.stop()
-    return count / took, 1e6 * cpu / count
+def of_service(directory: Path) -> dict[str, float]:
+    """Our service, stored and acknowledged."""
+    with broker(directory) as port, service(directory, port) as running:
+        figure, cpu_us = stored(running, port, COUNT)
+        return {"ours": figure, "ours us": cpu_us}
 
 
-def _cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def of_service_with_readers(directory: Path) -> dict[str, float]:
+    """The same with readers of everything; until the last is stored and the last reader has it."""
+    with broker(directory) as port, service(directory, port) as running:
+        receiver = Tool("ws_receive", running.port, "/ws", READERS, COUNT)
+        Tool("blast", port, COUNT, TOPICS, 1, 0).result()
+        found = receiver.result()
+        return {"readers": rate(COUNT, found["first_ns"], found["last_ns"])}
 
 
-def main(rounds: int = 3, count: int = 60_000) -> None:
-    """Print one line a round and the medians."""
-    ours, reference = [], []
-    for number in range(rounds):
-        with tempfile.TemporaryDirectory() as directory:
-            reference.append(measure_paho(Path(directory) / "paho", count))
-            ours.append(measure_service(Path(directory), count))
-        print(
-            f"round {number + 1}: paho counts {reference[-1][0]:,.0f}/s"
-            f" ({reference[-1][1]:.1f} us), the service stores {ours[-1][0]:,.0f}/s"
-            f" ({ours[-1][1]:.1f} us)",
-            flush=True,
-        )
-    rate, cpu = (statistics.median(values) for values in zip(*ours, strict=True))
-    paho_rate, paho_cpu = (statistics.median(values) for values in zip(*reference, strict=True))
-    print(
-        f"median of {rounds}: {rate:,.0f}/s beside {paho_rate:,.0f}/s,"
-        f" ratio {rate / paho_rate:.2f}; CPU a message {cpu:.1f} us beside {paho_cpu:.1f} us"
-    )
+def of_paho(directory: Path) -> dict[str, float]:
+    """Stock paho that only counts."""
+    with broker(directory) as port, reference("bench.paho_counter", port, COUNT) as running:
+        assert running.process is not None
+        before = cpu_seconds(running.pid)
+        blaster = Tool("blast", port, COUNT, TOPICS, 1, 0)
+        started = time.monotonic_ns()
+        said(running.process)
+        ended = time.monotonic_ns()
+        cpu = cpu_seconds(running.pid) - before
+        blaster.result()
+        return {"paho": rate(COUNT, started, ended), "paho us": 1e6 * cpu / COUNT}
 
 
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+def of_broker(directory: Path) -> dict[str, float]:
+    """What the broker gives a subscriber in C that acknowledges and does nothing else."""
+    with broker(directory) as port:
+        receiver = Tool("mqtt_receive", port, COUNT, 1, measured=True)
+        blaster = Tool("blast", port, COUNT, TOPICS, 1, 0)
+        started = time.monotonic_ns()
+        ended = receiver.result()["last_ns"]
+        blaster.result()
+        return {"broker": rate(COUNT, started, ended)}
+
+
+SIDES: list[Callable[[Path], dict[str, float]]] = [
+    of_paho,
+    of_service,
+    of_broker,
+    of_service_with_readers,
+]
+
+
+def measure(rounds: int) -> list[Row]:
+    """Return the rows of ingest."""
+    found = collect(SIDES, rounds, scratch)
+    work, counted = "QoS 1 ingest, stored and acknowledged", "paho counts"
+    cpu = "CPU a stored message, no readers"
+    return [
+        Row(work, "/s", found["ours"], 1.4, True, found["paho"], counted),
+        Row(work, "/s", found["ours"], 0.95, True, found["broker"], "the broker gives"),
+        Row(
+            f"the same with {READERS} readers of everything",
+            "/s",
+            found["readers"],
+            1.2,
+            True,
+            found["paho"],
+            counted,
+        ),
+        Row(cpu, "us", found["ours us"], 25, False),
+        Row(cpu, "us", found["ours us"], 1.0, False, found["paho us"], counted),
+    ]

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.blaster import payload
-from bench.ingest import _blast
+from bench.stage import Tool
 from store.database import Database
 from store.history import History
 from store.message import Message
@@ -135,11 +135,14 @@ class Asking:
 def ingest_rate(service: ServiceProcess, port: int, messages: int) -> float:
     """Return the messages a second that are stored while this runs."""
     before = service.get("/health").json()["message_count"]
-    started = _blast(port, messages)
+    blaster = Tool("blast", port, messages, TOPICS, 1, 0)
+    started = time.perf_counter()
     service.wait_for(
         lambda: service.get("/health").json()["message_count"] >= before + messages, 300
     )
-    return messages / (time.perf_counter() - started)
+    took = time.perf_counter() - started
+    blaster.result()
+    return messages / took
 
 
 def measure(count: int = 1_000_000, kept: Path | None = None) -> Figures:
