@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -40,18 +41,25 @@ def main() -> None:
     machine, started = facts(), time.monotonic()
     machine["date"] = time.strftime("%Y-%m-%d", time.gmtime())
     rows: dict[str, list[Row]] = {}
+    broken: list[str] = []
     for name in options.parts or [*PARTS, QUERIES]:
         print(f"{name} ...", flush=True)
-        if name == QUERIES:
-            ask(machine)
-            continue
-        rows[name] = PARTS[name](options.rounds)
-        write(name, rows[name], machine, options.rounds)
+        try:
+            if name == QUERIES:
+                ask(machine)
+            else:
+                rows[name] = PARTS[name](options.rounds)
+                write(name, rows[name], machine, options.rounds)
+        except Exception:  # the other parts are worth having
+            traceback.print_exc()
+            broken.append(name)
     print(f"\n{HEADER}\n{RULE}")
     for row in [row for part in rows.values() for row in part]:
         print(row.line())
     print(f"\n{options.rounds} rounds; " + ", ".join(f"{n} {t}" for n, t in machine.items()))
     print(f"took {time.monotonic() - started:.0f} s; written to bench/results/")
+    if broken:
+        raise SystemExit(f"without a result: {', '.join(broken)}")
 
 
 def ask(machine: dict[str, str]) -> None:

@@ -66,20 +66,16 @@ def resident_bytes(pid: int) -> int:
 @contextmanager
 def measured_side() -> Iterator[None]:
     """What is started within may use the last core only: the one that is measured."""
-    with _on_cores(_cores()[-1:]):
+    with _on_cores(sorted(os.sched_getaffinity(0))[-1:]):
         yield
 
 
 @contextmanager
 def load_side() -> Iterator[None]:
     """What is started within leaves the last core alone: brokers, publishers and receivers."""
-    cores = _cores()
+    cores = sorted(os.sched_getaffinity(0))
     with _on_cores(cores[:-1] or cores):
         yield
-
-
-def _cores() -> list[int]:
-    return sorted(os.sched_getaffinity(1)) if os.access("/proc/1", os.R_OK) else [0]
 
 
 @contextmanager
