@@ -130,8 +130,14 @@ def figures(path: Path) -> Figures:
 def walk(path: Path, selection: Selection) -> Iterator[tuple[list[Message], float]]:
     """Yield the messages of a selection, oldest first and page by page, with the part of the log
     that has been read. Each page is a read transaction of its own; what arrives after the first
-    is left out."""
+    is left out. DatabaseRefused when the file is of an older schema."""
     with reading(path) as connection:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != migrations()[-1][0]:
+            raise DatabaseRefused(
+                f"{path} is of schema version {version}: start the service once, which brings it"
+                f" to version {migrations()[-1][0]}"
+            )
         newest_id = connection.execute("SELECT max(id) FROM message").fetchone()[0] or 0
         selection = replace(selection, before_id=newest_id + 1)
         complete = not newest_id

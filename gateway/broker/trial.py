@@ -28,6 +28,8 @@ CREDENTIALS = (
     " reload; and the access rules of that user"
 )
 
+SPEAKS_TLS = "does this port speak TLS? then MQTT_TLS=true; else is it a port of MQTT at all?"
+
 
 def examine_broker(
     settings: BrokerSettings, subscriptions: Sequence[tuple[str, int]], now_s: float
@@ -121,8 +123,12 @@ def _session(
             client.loop(TURN_S)
         if answers and "version" not in str(answers[0]).lower():
             break  # not the version was refused
-    said = f"the broker says: {answers[0]}" if answers else "the broker does not answer"
-    yield Finding("login", f"as {settings.username or 'nobody'}: {said}", CREDENTIALS, True)
+    who = settings.username or "nobody"
+    if answers:
+        yield Finding("login", f"as {who}: the broker says: {answers[0]}", CREDENTIALS, True)
+    else:
+        advice = CREDENTIALS if settings.tls else SPEAKS_TLS
+        yield Finding("login", f"as {who}: the broker does not answer", advice, True)
 
 
 def _subscribe(

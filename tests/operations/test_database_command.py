@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import sqlite3
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from server import main
+from store.database import Database
 from store.lock_file import LockFile
+from store.schema import migrations
 from tests.store.test_upgrade import database_of, everything
 from tools.progress import Progress
 
@@ -21,8 +24,15 @@ Command = Callable[..., int]
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A database that a service has left in order."""
-    return database_of(1, tmp_path)
+    """A database that a service of this release has left in order."""
+    made = database_of(1, tmp_path)
+    asyncio.run(opened_once(made))
+    return made
+
+
+async def opened_once(path: Path) -> None:
+    """Bring the schema up to date, as a start does."""
+    await (await Database.open(path)).close()
 
 
 @pytest.fixture
@@ -79,7 +89,19 @@ def test_stats_shows_what_there_is(db: Command, capsys: pytest.CaptureFixture[st
     )
     assert shown["messages"].strip() == "33"
     assert shown["epoch"].strip() == "d618a10"
-    assert shown["schema version"].strip() == "1"
+    assert shown["schema version"].strip() == str(migrations()[-1][0])
+
+
+def test_a_file_of_an_older_release_is_looked_at_and_copied_but_not_exported(
+    db: Command, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before an upgrade one wants to know what is in it, and a copy; reading it needs a start."""
+    path.unlink()
+    database_of(1, tmp_path)
+    for arguments in (("stats",), ("check",), ("backup", tmp_path / "before-upgrade.db")):
+        assert db(*arguments) == 0
+    assert db("export") == 78
+    assert "start the service once" in capsys.readouterr().err
 
 
 def test_a_backup_holds_everything_and_is_a_log_of_its_own(

@@ -92,7 +92,7 @@ def test_all_is_well(doctor: Doctor) -> None:
             "login: as api: the broker says: Not authorized",
             "mosquitto_passwd",
         ),
-        ({"MQTT_TLS": "false", "MQTT_TLS_CA": ""}, "login", "MQTT_USERNAME"),
+        ({"MQTT_TLS": "false", "MQTT_TLS_CA": ""}, "does not answer", "MQTT_TLS=true"),
         ({"MQTT_PASSWORD": "wrong", "MQTT_PROTOCOL": "3.1.1"}, "broker says", "mosquitto_passwd"),
         ({"API_HOST": "192.0.2.1"}, "192.0.2.1", "API_HOST"),
         ({"HISTORY_DB": "/dev/null/x.db"}, "/dev/null may not be written", "HISTORY_DB"),
