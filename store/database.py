@@ -17,7 +17,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from store import quarantine, schema, wal
 from store.ballast import Ballast
 from store.connections import Connections
-from store.errors import HistoryDamaged, HistoryUnavailable
+from store.errors import DatabaseRefused, HistoryDamaged, HistoryUnavailable
 from store.failures import cause_of, could_not_open, is_damage, unavailable
 from store.lock_file import LockFile
 from store.presence import Presence
@@ -93,6 +93,9 @@ class Database:
         except sqlite3.Error as error:
             await self.close()
             raise could_not_open(path, error) from error
+        except OSError as error:
+            await self.close()
+            raise DatabaseRefused(f"{path} cannot be moved aside: {error.strerror}") from error
         except BaseException:
             await self.close()
             raise
@@ -166,7 +169,7 @@ class Database:
 
     def sizes(self) -> tuple[int, int]:
         """Return the bytes of the database file and of its write-ahead log."""
-        return _size(self.path), _size(self._wal_path)
+        return wal.size_of(self.path), wal.size_of(self._wal_path)
 
     # -- keeping it well --------------------------------------------------------------------------
 
@@ -179,7 +182,7 @@ class Database:
             self.damage = self.damage or f"the history is damaged: {missed} was removed or replaced"
         if self.damage:
             raise HistoryDamaged(self.damage)
-        if _size(self._wal_path) > WAL_TOO_LARGE_BYTES:
+        if wal.size_of(self._wal_path) > WAL_TOO_LARGE_BYTES:
             await self.write(wal.cut_back)
         if self.is_short:
             self.is_short = not await asyncio.to_thread(self._ballast.take)
@@ -255,10 +258,3 @@ class Database:
         if isinstance(failure, HistoryDamaged):
             self.damage = str(failure)
         return failure
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

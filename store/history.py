@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from store import reading, retention, topic_reading
+from store import reading, redeliveries, retention, topic_reading
 from store.database import Database
 from store.errors import HistoryDamaged, HistoryUnavailable
 from store.failures import could_not_open
@@ -165,7 +165,7 @@ class History:
 
     async def window(self) -> list[tuple[int, str, str | bytes, int]]:
         """Return (packet_id, topic, payload, id) of each row the broker may yet redeliver."""
-        return await self._database.write(self._log.window)
+        return await self._database.write(redeliveries.window)
 
     async def prune(self, now_us: int | None, at_most: int = retention.STEP_ROWS) -> int:
         """Remove one step of what is too old or too much; return the rows removed.

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from store import retention
+from store import redeliveries, retention
 from store.message import Message
 from store.minutes import Minutes
 from store.purge import Purge, purge_last_values, purge_step
@@ -22,8 +22,6 @@ from store.transaction import transaction
 # Ids are reserved in blocks by a fully synced commit: one extra commit in so many messages, and
 # so many ids skipped by each power cut. JavaScript counts to 2^53: enough for 10^11 cuts.
 ID_BLOCK = 65_536
-# A redelivery window never reaches back further: MQTT packet numbers end here.
-WINDOW_ROWS = 65_535
 
 # Removed at least, where something must go: a row alone seldom frees a page.
 MIN_STEP_ROWS = 100
@@ -139,9 +137,9 @@ class LogWriter:
             with transaction(connection):
                 stored = self._rows.insert(connection, messages, self._next_id, self.minutes)
                 if new_window is not None:
-                    _begin_window(connection, self._next_id, new_window)
+                    redeliveries.begin_window(connection, self._next_id, new_window)
                 if copies:
-                    _add_copies(connection, copies, stored, self._next_id)
+                    redeliveries.add_copies(connection, copies, stored, self._next_id)
                 totals = replace(
                     self.totals,
                     message_count=self.totals.message_count + len(stored),
@@ -195,21 +193,6 @@ class LogWriter:
         self.minutes.show()
         return removed, go_on
 
-    def window(self, connection: sqlite3.Connection) -> list[tuple[int, str, str | bytes, int]]:
-        """Return (packet_id, topic, payload, id) of each row the broker may yet redeliver."""
-        rows = connection.execute(
-            "SELECT packet_id, name, payload, message.id FROM message"
-            " JOIN topic ON topic.id = topic_id"
-            " WHERE message.id >= (SELECT window_id FROM log) AND packet_id IS NOT NULL"
-            " ORDER BY message.id DESC LIMIT ?",
-            (WINDOW_ROWS,),
-        ).fetchall()
-        carried = connection.execute(
-            "SELECT redelivered.packet_id, name, payload, message.id FROM redelivered"
-            " JOIN message ON message.id = message_id JOIN topic ON topic.id = topic_id"
-        ).fetchall()
-        return carried + rows[::-1]
-
     # -- the parts of an append -------------------------------------------------------------------
 
     def _excess(self, totals: Totals | None = None) -> int:
@@ -258,23 +241,3 @@ def renew_epoch(connection: sqlite3.Connection) -> None:
 def _new_epoch() -> str:
     """Return a short random word that begins with a letter."""
     return secrets.choice("abcdefghijklmnop") + secrets.token_hex(3)
-
-
-def _add_copies(
-    connection: sqlite3.Connection,
-    copies: Sequence[tuple[int, Message]],
-    stored: Sequence[Message],
-    first_id: int,
-) -> None:
-    new_ids = {id(message): message_id for message_id, message in enumerate(stored, first_id)}
-    rows = [(packet_id, one.id or new_ids.get(id(one))) for packet_id, one in copies]
-    connection.executemany(
-        "INSERT OR REPLACE INTO redelivered VALUES (?, ?)",
-        [row for row in rows if row[1] is not None],
-    )
-
-
-def _begin_window(connection: sqlite3.Connection, first_id: int, carried: dict[int, int]) -> None:
-    connection.execute("UPDATE log SET window_id = ?", (first_id,))
-    connection.execute("DELETE FROM redelivered")
-    connection.executemany("INSERT INTO redelivered VALUES (?, ?)", carried.items())

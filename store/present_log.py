@@ -82,10 +82,6 @@ class PresentLog:
             connection.execute("PRAGMA incremental_vacuum(256)").fetchall()
         return rows
 
-    def window(self, connection: sqlite3.Connection) -> list[tuple[int, str, str | bytes, int]]:
-        """Return what the broker may yet redeliver; see LogWriter.window."""
-        return self._writer.window(connection)
-
     def close(self, connection: sqlite3.Connection) -> None:
         """Leave the log in order."""
         self._writer.close(connection)

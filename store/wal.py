@@ -6,6 +6,7 @@ Answers for: what is run on the writing connection for that. Does not: decide wh
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 from store.schema import BUSY_TIMEOUT_MS
 
@@ -24,3 +25,11 @@ def cut_back(connection: sqlite3.Connection) -> None:
             checkpoint(connection, "TRUNCATE")
         finally:
             connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file; none when it is not there."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
