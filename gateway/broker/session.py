@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 from paho.mqtt.client import (
     MQTT_CLEAN_START_FIRST_ONLY,
@@ -33,6 +32,7 @@ from gateway.broker.client import BufferedClient
 from gateway.broker.errors import BrokerAway
 from gateway.broker.intake import Intake
 from gateway.broker.link import Link
+from gateway.broker.news import Messenger, News
 from gateway.broker.settings import BrokerSettings
 from gateway.mailbox import Mailbox
 
@@ -61,22 +61,6 @@ BROKEN_OFF = "broken off after an error of ours, to begin anew"
 BROKEN_OFF_DELAY_S = 1.0
 
 
-class News(Protocol):
-    """What a session tells, each called on the event loop."""
-
-    def on_connected(self, connection: int, protocol: str, max_packet_bytes: int | None) -> None:
-        """There is a connection."""
-
-    def on_disconnected(self, why: str) -> None:
-        """There is none, or an attempt failed."""
-
-    def on_published(self, packet_id: int, reason: ReasonCode) -> None:
-        """The broker answered a PUBLISH, or one of QoS 0 has left."""
-
-    def on_answered(self, packet_id: int, reasons: list[ReasonCode]) -> None:
-        """The broker answered a SUBSCRIBE or UNSUBSCRIBE."""
-
-
 class Session:
     """The connections to the broker, one after the other, on a thread of their own.
 
@@ -89,11 +73,9 @@ class Session:
         self._settings = settings
         self._arrivals = arrivals
         self._news = news
-        self._loop = asyncio.get_running_loop()
         # Shared: the client and the connection that packets may be sent on.
         self._sending = threading.Lock()
         self._open: tuple[BufferedClient, int] | None = None
-        self._events: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         # The thread's own.
         self._client: BufferedClient | None = None
         self._connections = 0
@@ -113,6 +95,7 @@ class Session:
             self._break_off,
             arrivals.failed,
         )
+        self._messenger = Messenger(asyncio.get_running_loop(), self._news_failed)
 
     @contextmanager
     def client(self) -> Iterator[tuple[BufferedClient, int]]:
@@ -125,31 +108,15 @@ class Session:
                 raise BrokerAway("not connected to the broker")
             yield self._open
 
+    def _news_failed(self) -> None:
+        """What followed from the news is half done: begin anew."""
+        self._arrivals.failed("news", "news of the broker led to an error; beginning anew")
+        self.link.interrupt()
+
     def forget_unconfirmed(self) -> None:
         """Drop the publishes that paho would send again after each reconnect."""
         if self._client is not None:
             self._client.drop_out_messages()
-
-    # -- news to the event loop ------------------------------------------------------------------
-
-    def _post(self, handler: Callable[..., None], *values: Any) -> None:
-        """Have the loop call `handler(*values)`: one wake-up for a burst of news."""
-        self._events.append((handler, values))
-        # Asked after, not before: the loop may have taken the last of them in between.
-        if len(self._events) == 1:
-            try:
-                self._loop.call_soon_threadsafe(self._tell)
-            except RuntimeError:
-                pass  # the loop is closed: nobody waits for the news
-
-    def _tell(self) -> None:
-        while self._events:
-            handler, values = self._events.popleft()
-            try:
-                handler(*values)
-            except Exception:  # those behind it must hear their news, too
-                self._arrivals.failed("news", "news of the broker led to an error; beginning anew")
-                self.link.interrupt()
 
     # -- one connection --------------------------------------------------------------------------
 
@@ -246,7 +213,7 @@ class Session:
             self._open = (client, self._connections)
         protocol = "3.1.1" if self._old_protocol else "5"
         max_packet_bytes = getattr(properties, "MaximumPacketSize", None)
-        self._post(self._news.on_connected, self._connections, protocol, max_packet_bytes)
+        self._messenger.post(self._news.on_connected, self._connections, protocol, max_packet_bytes)
         if self._settings.status_topic:
             client.publish(self._settings.status_topic, "online", qos=1, retain=True)
 
@@ -274,12 +241,12 @@ class Session:
     def _on_publish(
         self, _client: Client, _data: Any, packet_id: int, reason: ReasonCode, _properties: Any
     ) -> None:
-        self._post(self._news.on_published, packet_id, reason)
+        self._messenger.post(self._news.on_published, packet_id, reason)
 
     def _on_answer(
         self, _client: Client, _data: Any, packet_id: int, reasons: Any, _properties: Any
     ) -> None:
-        self._post(self._news.on_answered, packet_id, reasons)
+        self._messenger.post(self._news.on_answered, packet_id, reasons)
 
     def _pause(self) -> None:
         """Leave until the messages that wait are stored; the broker keeps what comes meanwhile."""
@@ -327,7 +294,7 @@ class Session:
             self._count_short_life()
         else:
             self._short_lives = 0  # nobody threw us out
-        self._post(
+        self._messenger.post(
             self._news.on_disconnected, failure or self._lost_because or "the connection was lost"
         )
         return self._delay_s
