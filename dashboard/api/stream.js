@@ -14,6 +14,7 @@ export class Stream {
   #epoch = "";
   #position = "";
   #failures = 0;
+  #asked = "";
   #timer = 0;
 
   /**
@@ -49,9 +50,15 @@ export class Stream {
   /** See other topics from now on. */
   filter(topics) {
     this.topics = topics;
-    if (this.#socket?.readyState === WebSocket.OPEN) {
-      this.#socket.send(JSON.stringify({ action: "filter", topics }));
-    }
+    if (this.#asked) this.#filterNow();
+  }
+
+  /** Say what we want to see, when that is something else than what we asked for. */
+  #filterNow() {
+    const wanted = this.topics.join("\n");
+    if (wanted === this.#asked || this.#socket?.readyState !== WebSocket.OPEN) return;
+    this.#asked = wanted;
+    this.#socket.send(JSON.stringify({ action: "filter", topics: this.topics }));
   }
 
   #tell(name, ...what) {
@@ -65,6 +72,8 @@ export class Stream {
       batch: "true",
       after: this.resume ? this.#position : "",
     });
+    const asked = this.topics.join("\n");
+    this.#asked = "";
     url.protocol = url.protocol.replace("http", "ws");
     this.#tell("state", "connecting");
     const socket = new WebSocket(url);
@@ -75,14 +84,15 @@ export class Stream {
       }
     };
     socket.onmessage = (event) => {
-      if (socket === this.#socket) this.#take(JSON.parse(event.data));
+      if (socket === this.#socket) this.#take(JSON.parse(event.data), asked);
     };
     socket.onclose = (event) => {
       if (socket === this.#socket) this.#lost(event);
     };
   }
 
-  #take(frame) {
+  /** `asked` is what the socket was opened for; it may be told another wish once it is there. */
+  #take(frame, asked) {
     if (frame.type === "messages") {
       for (let last = frame.messages.length - 1; last >= 0; last -= 1) {
         const { id } = frame.messages[last];
@@ -98,6 +108,8 @@ export class Stream {
       if (!this.resume || !this.#position) this.#position = `${frame.epoch}.${frame.newest_id}`;
       this.#tell("welcome", frame);
       this.#tell("state", "live");
+      this.#asked = asked;
+      this.#filterNow();
     } else if (frame.type === "gap") {
       this.#position = `${this.#epoch}.${frame.next - 1}`;
       this.#tell("gap", frame);

@@ -198,8 +198,8 @@ export class TreePane {
     if (!branch) return;
     this.#cursor = this.#rows.indexOf(branch);
     const onTwist = event.target.closest(".twist");
-    if (branch.children && (onTwist || branch.value === null)) this.#toggle(branch, !branch.open);
-    if (!onTwist) this.choose(branch.path);
+    if (onTwist || branch.value === null) this.#toggle(branch, !branch.open);
+    else this.choose(branch.path);
     this.ask();
   }
 
@@ -223,8 +223,8 @@ export class TreePane {
     } else if (event.key === "ArrowLeft") {
       if (branch.open && branch.children && !this.#search.trim()) this.#toggle(branch, false);
       else if (branch.parent !== this.tree.root) this.#move(this.#rows.indexOf(branch.parent));
-    } else if (event.key === "Enter") this.choose(branch.path);
-    else if (event.key === " ") this.#toggle(branch, !branch.open);
+    } else if (event.key === "Enter" && branch.value !== null) this.choose(branch.path);
+    else if (event.key === "Enter" || event.key === " ") this.#toggle(branch, !branch.open);
     else return;
     event.preventDefault();
   }

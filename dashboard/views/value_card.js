@@ -75,6 +75,7 @@ export class ValueCard {
   }
 
   #choose(form) {
+    getSelection().removeAllRanges();
     this.#form = form;
     this.forms.press(form);
     this.paint();
@@ -105,6 +106,7 @@ export class ValueCard {
       this.more.hidden = true;
       return;
     }
+    if (this.#isBeingSelected()) return; // who copies a value must not lose it to the next one
     mark(this.content, "data-form", this.#form);
     this.content.classList.toggle("short", false);
     const parts = {
@@ -115,6 +117,11 @@ export class ValueCard {
     }[this.#form]();
     this.content.replaceChildren(...parts);
     this.#paintFacts(message);
+  }
+
+  #isBeingSelected() {
+    const selection = getSelection();
+    return !selection.isCollapsed && this.content.contains(selection.anchorNode);
   }
 
   #pretty() {

@@ -57,6 +57,9 @@ def test_the_client_alone_and_both_wheels_together(shared: ServiceProcess, tmp_p
         "ghostmesh_mqtt_api_client",
     }
     assert not [name for name in names_in(service) if name.startswith("client")]
+    page = [one for one in (ROOT / "dashboard").rglob("*") if one.is_file()]
+    page = [one for one in page if one.suffix in (".html", ".js", ".css", ".svg")]
+    assert {str(one.relative_to(ROOT)) for one in page} <= names_in(service)
 
     # Alone: the library and its types; the command says what it lacks.
     run(*install, client)

@@ -61,6 +61,10 @@ def test_the_keyboard_alone_walks_the_tree(plant: Plant, look: Callable[..., Loo
     seen = look()
     seen.row(root).wait_for()
     seen.page.get_by_role("button", name="Collapse").click()
+    for expanded in ("true", "false"):  # by pointer, a press on a branch opens and closes it
+        seen.row(root).click()
+        seen.page.locator(f".row[aria-expanded={expanded}]", has_text=root).wait_for()
+    assert "topic?" not in seen.page.url
     grid = seen.page.locator(".tree .grid")
     seen.search(root)
     seen.page.keyboard.press("Escape")
