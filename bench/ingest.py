@@ -66,14 +66,18 @@ def of_paho(directory: Path) -> dict[str, float]:
 
 
 def of_broker(directory: Path) -> dict[str, float]:
-    """What the broker gives a subscriber in C that acknowledges and does nothing else."""
-    with broker(directory) as port:
-        receiver = Tool("mqtt_receive", port, COUNT, 1, measured=True)
-        blaster = Tool("blast", port, COUNT, TOPICS, 1, 0)
-        started = time.monotonic_ns()
-        ended = receiver.result()["last_ns"]
-        blaster.result()
-        return {"broker": rate(COUNT, started, ended)}
+    """What the broker gives a subscriber in C that acknowledges and does nothing else: the better
+    of one that answers each read at once, and one that gathers for a millisecond."""
+    rates = []
+    for gather_us in (0, 1_000):
+        with broker(directory / str(gather_us)) as port:
+            receiver = Tool("mqtt_receive", port, COUNT, 1, gather_us, measured=True)
+            blaster = Tool("blast", port, COUNT, TOPICS, 1, 0)
+            started = time.monotonic_ns()
+            ended = receiver.result()["last_ns"]
+            blaster.result()
+            rates.append(rate(COUNT, started, ended))
+    return {"broker": max(rates), "broker at once": rates[0]}
 
 
 SIDES: list[Callable[[Path], dict[str, float]]] = [

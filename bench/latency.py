@@ -18,7 +18,7 @@ def plain_subscriber(directory: Path) -> dict[str, float]:
     """A plain MQTT subscriber in C that acknowledges: from publish to receive, milliseconds."""
     count = RATE * SECONDS
     with broker(directory) as port:
-        receiver = Tool("mqtt_receive", port, count, 1, measured=True)
+        receiver = Tool("mqtt_receive", port, count, 1, 0, measured=True)
         Tool("blast", port, count, TOPICS, 1, RATE).result()
         found = receiver.result()
         return {"plain p50": found["p50_us"] / 1e3, "plain p99": found["p99_us"] / 1e3}

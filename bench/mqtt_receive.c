@@ -1,13 +1,15 @@
 /* The fastest subscriber we know how to write: what the broker can give at all.
 
-   mqtt_receive PORT COUNT QOS: subscribes to bench/#, acknowledges what comes in bursts, and
-   after COUNT messages prints one line of JSON: first_ns, last_ns, count, latencies. */
+   mqtt_receive PORT COUNT QOS GATHER_US: subscribes to bench/#, acknowledges what comes in bursts,
+   and after COUNT messages prints one line of JSON: first_ns, last_ns, count, latencies. It sleeps
+   GATHER_US before each read: a broker that is answered less often has more time to send. */
 #include "latencies.h"
 
 #define BUFFER (1 << 20)
 
 int main(int argc, char **argv) {
-    if (argc != 4) return fprintf(stderr, "usage: mqtt_receive PORT COUNT QOS\n"), 2;
+    if (argc != 5) return fprintf(stderr, "usage: mqtt_receive PORT COUNT QOS GATHER_US\n"), 2;
+    int gather_us = atoi(argv[4]);
     int64_t count = atoll(argv[2]), seen = 0, first = 0;
     int fd = mqtt_connect(atoi(argv[1]), "bench-receive");
     char subscribe[] = "\x82\x0c\0\1\0\7bench/#\0", *data = malloc(BUFFER), *acks = malloc(BUFFER);
@@ -17,6 +19,7 @@ int main(int argc, char **argv) {
     printf("ready\n"), fflush(stdout);
     size_t held = 0;
     while (seen < count) {
+        if (gather_us) usleep(gather_us);
         ssize_t got = read(fd, data + held, BUFFER - held);
         if (got <= 0) fail("the broker left");
         held += got;
