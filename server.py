@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tornado.iostream import StreamClosedError
+
 from gateway.arrivals import Arrivals
 from gateway.audience import Audience
 from gateway.broker.broker import Broker
@@ -255,7 +257,10 @@ def _gate(config: Config) -> Gate:
 def _caught_by_loop(
     metrics: Metrics, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]
 ) -> None:
-    """Count what a callback or a forgotten task threw; nobody else would."""
+    """Count what a callback or a forgotten task threw; nobody else would. A peer that has left
+    while a ping was on its way is no failure."""
+    if isinstance(context.get("exception"), StreamClosedError):
+        return
     sentence = str(context.get("message", "an error in the event loop"))
     metrics.failures.caught("event_loop", sentence, context.get("exception"))
 

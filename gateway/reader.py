@@ -146,7 +146,7 @@ class Reader:
         self._has_begun = True
         self._position = position
         if position == self._hub.newest_id and not self._transport.unsent_bytes:
-            self._hub.join(self, self._topics, self._encoder)
+            self._go_live()
         else:
             self._feeding = asyncio.create_task(self._feed())
 
@@ -168,15 +168,18 @@ class Reader:
             # One tick: nothing can be published between the check above and this.
             self._feeding = None
             if not self._closed:
-                self._hub.join(self, self._topics, self._encoder)
-                if self._hub.news is not self._news:  # told while this reader was behind
-                    self._transport.write(self._encoder.frame(self._hub.news))
+                self._go_live()
         except asyncio.CancelledError:
             raise
         except Exception:
             self._metrics.failures.caught("reader", "a reader could not be fed and is closed")
             self._feeding = None
             self._on_end()
+
+    def _go_live(self) -> None:
+        self._hub.join(self, self._topics, self._encoder)
+        if self._hub.news is not self._news:  # told while this reader was not there to hear
+            self._transport.write(self._encoder.frame(self._hub.news))
 
     async def _feed_page(self, newest_id: int) -> None:
         topics = self._topics

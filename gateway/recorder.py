@@ -147,7 +147,11 @@ class Recorder:
     def _drop_undone(self) -> None:
         """Make room, acknowledge nothing, and let the broker deliver it again."""
         while self._undone:
-            self._mailbox.done(self._undone.popleft())
+            items = self._undone.popleft()
+            self._metrics.dropped["error"] += sum(
+                isinstance(item, Delivery) and not item.message.qos for item in items
+            )
+            self._mailbox.done(items)
         self._window.dropped()
         self._begin_anew()
 
@@ -202,6 +206,7 @@ class Recorder:
                     while True:
                         batch = self._sorted(await self._take())
                         kept.append((batch, self._hub.publish(batch.messages)))
+                        await asyncio.sleep(0)  # a full mailbox is emptied in many turns
             except TimeoutError:
                 pass
             while kept and (stored := await self._store(kept[0][0])) is not None:

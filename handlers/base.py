@@ -232,11 +232,15 @@ class Handler(tornado.web.RequestHandler):
                 exc_info=(typ, value, tb),
             )
 
+    def break_off(self) -> None:
+        """End an answer that has begun so that nobody takes it for whole."""
+        self.request.connection.stream.close()  # type: ignore[union-attr]
+
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Answer with an error; an answer that has begun is broken off, so that nobody takes it
         for whole: Tornado would end its chunks in order."""
         if self._headers_written and not self._finished:
-            self.request.connection.stream.close()  # type: ignore[union-attr]
+            self.break_off()
         super().send_error(status_code, **kwargs)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:

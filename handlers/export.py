@@ -16,6 +16,7 @@ from handlers.base import Handler
 from handlers.messages import ReadOrder
 from handlers.problems import Problem
 from handlers.tables import CONTENT_TYPES, csv_header, csv_lines, ndjson_lines
+from store.copies import passing_copy_prefix
 from store.errors import QueryTimeout
 from store.history import History
 from store.message import compact_json
@@ -69,9 +70,12 @@ class Export(Handler):
                 break
             after_id = page.scanned_id
             page = await self._read(replace(selection, after_id=after_id))
-            if page.pruned_id > after_id and form == "ndjson":
+            if form == "csv" and (page.pruned_id > after_id or page.unstored is not None):
+                self.break_off()  # a table has no line that could say so: it must not look whole
+                return
+            if page.pruned_id > after_id:
                 self.write(_gap_line("pruned", after_id, page.oldest_id or page.pruned_id + 1))
-            if page.unstored is not None and form == "ndjson":
+            if page.unstored is not None:
                 self.write(_gap_line("unstored", *page.unstored))
         await self.finish()
 
@@ -94,8 +98,9 @@ class Backup(Handler):
     """`GET /backup`: a consistent copy of the database, made while the service runs."""
 
     history: History
-    directory: Path
-    """Where the copy is made: beside the database, since /tmp may be small memory."""
+    database: Path
+    """The copy is made beside it, since /tmp may be small memory; what a killed process left of
+    one is removed at the next start."""
 
     async def get(self) -> None:
         """Make the copy, stream it, and remove it."""
@@ -104,7 +109,9 @@ class Backup(Handler):
             raise Problem(
                 403, f"a copy holds every topic, and the key {self.caller.name} is narrowed"
             )
-        handle, name = tempfile.mkstemp(".db", ".backup-", self.directory)
+        handle, name = tempfile.mkstemp(
+            ".db", passing_copy_prefix(self.database), self.database.parent
+        )
         os.close(handle)
         path = Path(name)
         try:

@@ -122,7 +122,7 @@ def _history_routes(config: Config, state: ServiceState, hub: Hub) -> list[Route
         (
             "/backup",
             export.Backup,
-            {"history": state.history, "directory": Path(config.history_db).parent},
+            {"history": state.history, "database": Path(config.history_db)},
         ),
         ("/topics", topics.Topics, by_topic),
         ("/topics/{topic}", topics.OneTopic, {**by_topic, "hub": hub, "waiters": waiters}),

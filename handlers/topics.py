@@ -62,6 +62,33 @@ class Topics(Handler):
         self.finish_with(f"[{body}]".encode())
 
 
+class ShownId:
+    """Waits until a message is shown that is newer than those known already.
+
+    One that is not stored has no id, and is no value to come back to.
+    """
+
+    def __init__(self, known_id: int) -> None:
+        self._known_id = self._newest_id = known_id
+        self.later = asyncio.Event()
+
+    def notice(self, message: Message) -> None:
+        """Called by the hub with each message of the topic."""
+        self._newest_id = max(self._newest_id, message.id or 0)
+        if self._newest_id > self._known_id:
+            self.later.set()
+
+    def pass_over(self, message_id: int | None) -> None:
+        """Take a message for known: only what is newer ends the waiting."""
+        self._known_id = max(self._known_id, message_id or 0)
+        if self._newest_id <= self._known_id:
+            self.later.clear()
+
+    def give_up(self) -> None:
+        """End the waiting: nobody is there any more."""
+        self.later.set()
+
+
 class OneTopic(Handler):
     """`GET /topics/{topic}`: the last known value, or the next one."""
 
@@ -70,6 +97,8 @@ class OneTopic(Handler):
     metrics: Metrics
     waiters: asyncio.Semaphore
 
+    _left: Callable[[], None] = staticmethod(lambda: None)
+
     async def get(self, topic: str) -> None:
         """Answer with the topic; with `wait`, when it next has a value."""
         query = self.query()
@@ -77,17 +106,15 @@ class OneTopic(Handler):
         self.require_topic(topic)
         known = self.request.headers.get("If-None-Match")
         wait_s = query.get("wait")
-        arrived = asyncio.Event()
-
-        def notice(message: Message) -> None:
-            if message.id is not None:  # one that is not stored is no value to come back to
-                arrived.set()
-
-        end = self.hub.watch(TopicFilter((topic,)), notice)
+        shown = ShownId(self.hub.newest_id)
+        self._left = shown.give_up
+        end = self.hub.watch(TopicFilter((topic,)), shown.notice)
         try:
             summary = await self.history.topic_summary(topic)
             if wait_s is not None and (known is None or self._is_known(summary, known)):
-                if not await self._wait(arrived, wait_s):
+                if known is not None and summary is not None and summary.last_message is not None:
+                    shown.pass_over(summary.last_message.id)  # committed, and known before shown
+                if not await self._wait(shown.later, wait_s):
                     self._answer_unchanged(known, summary)
                     return
                 summary = await self.history.topic_summary(topic)
@@ -100,6 +127,11 @@ class OneTopic(Handler):
             self._answer_unchanged(known, summary)
             return
         self.finish_with(summary_json(summary, self.metrics, cut=False).encode())
+
+    def on_connection_close(self) -> None:
+        """The caller hung up: its place is free at once."""
+        super().on_connection_close()
+        self._left()
 
     async def _wait(self, arrived: asyncio.Event, wait_s: float) -> bool:
         if self.waiters.locked():

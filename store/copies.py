@@ -6,6 +6,7 @@ not: stream them (GET /backup), or print.
 
 from __future__ import annotations
 
+import glob
 import os
 import sqlite3
 import threading
@@ -22,6 +23,17 @@ from store.message import iso_time
 # How often the growing copy is looked at.
 LOOK_S = 0.2
 PARTS = ("", "-wal", "-shm")
+
+
+def passing_copy_prefix(path: Path) -> str:
+    """Return how the name of a copy begins that is made beside the database only to be sent."""
+    return f".{path.name}.copy-"
+
+
+def remove_passing_copies(path: Path) -> None:
+    """Remove what a killed process left of such copies. Whoever calls holds the database's lock."""
+    for left in path.parent.glob(f"{glob.escape(passing_copy_prefix(path))}*"):
+        left.unlink(missing_ok=True)
 
 
 def backup(path: Path, target: Path, progress: Callable[[float], None]) -> int:

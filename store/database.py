@@ -17,6 +17,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from store import quarantine, schema, wal
 from store.ballast import Ballast
 from store.connections import Connections
+from store.copies import remove_passing_copies
 from store.errors import DatabaseRefused, HistoryDamaged, HistoryUnavailable
 from store.failures import cause_of, could_not_open, is_damage, unavailable
 from store.lock_file import LockFile
@@ -80,6 +81,7 @@ class Database:
         self = cls(path, query_timeout_s, full_sync, cap_bytes)
         try:
             self._lock = LockFile.take(path)
+            remove_passing_copies(path)
             try:
                 await self._open_file()
             except (sqlite3.Error, HistoryDamaged) as error:

@@ -368,3 +368,12 @@ async def test_a_position_in_ids_that_a_crash_skipped_is_not_ahead(path: Path) -
         await wire.until(lambda: len(wire.ids) == 1)
         assert wire.ids == [stage.history.totals().newest_id]
         assert len(wire.frames) == 1
+
+
+async def test_news_told_before_it_began_are_not_missed(path: Path) -> None:
+    """While its beginning is looked up a reader is not with the hub yet; it is told then."""
+    async with stage_at(path) as stage:
+        reader, wire = stage.reader()
+        stage.hub.tell({"type": "status", "history": "degraded"})
+        reader.start_at(None)
+        assert wire.frames == [{"type": "status", "history": "degraded"}]

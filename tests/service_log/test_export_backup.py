@@ -208,6 +208,35 @@ FORMULAS = ["=1+1", "+SUM(A1)", "-2+3", "@cmd", "\t=1", "\r=1", "=", "-", "+", "
 PLAIN = ["-4.2", "+5", "-1e-3", "-0", "12", "a=b", " =1", "text", "", "'quoted", "1,5", 'a"b\nc']
 
 
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
+def test_an_export_that_retention_overtakes_is_not_short_in_silence(
+    service: ServiceProcess, broker: Mosquitto | EmbeddedStandIn, form: str
+) -> None:
+    """A reader so slow that what it was to get is removed meanwhile: NDJSON has a line that says
+    what is gone; CSV, which has none, breaks off, and does not look whole."""
+    service.start(ready=True, MAX_HISTORY_SIZE="3000")
+    fill(service, broker.port, "a", 3_000)
+    with socket.socket() as caller:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)
+        caller.settimeout(30)
+        caller.connect(("127.0.0.1", service.port))
+        caller.sendall(f"GET /export?format={form} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        caller.recv(1)
+        with mqtt_client(broker.port) as client:
+            publish_all(client, [("b", "new") for _ in range(3_000)])
+        topics = ["b"]
+        service.wait_for(lambda: service.get("/topics").json() == topics)
+        answer = b""
+        while not answer.endswith(b"0\r\n\r\n"):
+            piece = caller.recv(1 << 20)
+            answer += piece
+            if not piece:
+                break
+    whole = answer.endswith(b"0\r\n\r\n")
+    assert whole == (form == "ndjson")
+    assert (b'{"type":"gap","reason":"pruned"' in answer) == (form == "ndjson")
+
+
 def test_csv_guards_formulas(shared: ServiceProcess) -> None:
     """A cell that a spreadsheet would run gets an apostrophe; numbers and other texts do not."""
     topic = own_topic()

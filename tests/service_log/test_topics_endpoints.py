@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -322,6 +323,18 @@ def test_a_tag_that_is_old_does_not_wait(shared: ServiceProcess) -> None:
     answer = shared.get(f"/topics/{topic}?wait=20", {"If-None-Match": '"zzzz.1"'})
     assert (answer.status, answer.json()["last_message"]) == (200, stored)
     assert time.monotonic() - began < 10
+
+
+def test_who_hangs_up_waits_no_more(service: ServiceProcess) -> None:
+    """The place of a caller who has left is free at once, not when its time is over."""
+    service.start(ready=True, WS_MAX_CONNECTIONS="1")
+    payloads(service, "a", 1)
+    with socket.create_connection(("127.0.0.1", service.port)) as caller:
+        caller.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+        caller.recv(10_000)  # the connection is there, so that its next request is before others
+        caller.sendall(b"GET /topics/a?wait=60 HTTP/1.1\r\nHost: a\r\n\r\n")
+        service.wait_for(lambda: service.get("/topics/a?wait=1").status == 503)
+    service.wait_for(lambda: service.get("/topics/a?wait=1").status == 204)
 
 
 def test_waiting_in_vain(shared: ServiceProcess) -> None:

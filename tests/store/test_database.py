@@ -21,6 +21,7 @@ import pytest
 import store.schema as module
 from store import hop
 from store.connections import READERS
+from store.copies import passing_copy_prefix
 from store.database import Database
 from store.errors import DatabaseHeld, DatabaseRefused, HistoryUnavailable, QueryTimeout
 from store.schema import migrations
@@ -297,3 +298,18 @@ def test_migrations_are_numbered_without_a_gap() -> None:
     steps = migrations()
     assert [version for version, _ in steps] == list(range(1, len(steps) + 1))
     assert all("CREATE" in script or "ALTER" in script for _, script in steps)
+
+
+async def test_what_was_left_of_a_copy_is_removed(tmp_path: Path) -> None:
+    """A process killed while it sent a copy leaves none behind for good; others' files stay."""
+    path = tmp_path / "history.db"
+    left = tmp_path / f"{passing_copy_prefix(path)}abc.db"
+    other = tmp_path / f"{passing_copy_prefix(tmp_path / 'other.db')}abc.db"
+    left.touch()
+    other.touch()
+    database = await Database.open(path)
+    try:
+        assert not left.exists()
+        assert other.exists()
+    finally:
+        await database.close()
