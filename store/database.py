@@ -156,6 +156,8 @@ class Database:
                 lambda connection: function(connection, *args, **kwargs)
             )
         except sqlite3.Error as error:
+            if cause_of(error) == "other":  # a mistake of ours is no trouble of the file
+                raise
             raise self._explained(error, "the history cannot be read") from error
 
     async def backup(self, path: Path, mark: Callable[[sqlite3.Connection], None]) -> None:

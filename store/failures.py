@@ -37,16 +37,16 @@ def cause_of(error: sqlite3.Error) -> str:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the content of the file is at fault.
+    """Whether the content of the file is at fault, asked when it is opened.
 
-    A missing table counts: every file of ours that has a version has all tables of it.
+    Then a missing table counts: every file of ours that has a version has all tables of it.
     """
     return cause_of(error) == "damaged" or str(error).startswith("no such table")
 
 
 def unavailable(error: sqlite3.Error, what: str) -> HistoryUnavailable:
     """Return what to raise when a statement fails while the service runs."""
-    if is_damage(error):
+    if cause_of(error) == "damaged":
         return HistoryDamaged(f"the history is damaged: {error}")
     return HistoryUnavailable(f"{what}: {error}", cause_of(error))
 

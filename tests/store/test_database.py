@@ -220,6 +220,16 @@ async def test_readers_cannot_write(path: Path) -> None:
     await database.close()
 
 
+async def test_a_mistake_in_a_question_is_not_taken_for_damage(path: Path) -> None:
+    """SQL that is wrong is our own fault: it is raised as it is, and the file stays in place."""
+    database = await Database.open(path)
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        await database.read(number, "SELECT 1 FROM elsewhere")
+    await database.tidy()
+    assert not database.damage
+    await database.close()
+
+
 async def test_a_question_sees_one_instant(path: Path) -> None:
     """What is committed while a question runs does not show in it."""
     database = await Database.open(path)
