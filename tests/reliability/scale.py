@@ -52,7 +52,8 @@ class Scale:
     full_disk_s: int = 1
     recovery_s: float = 15.0  # the machine may be busy with other tests
     stranger_locks_s: int = 3
-    stranger_reads_s: int = 4
+    stranger_reads_s: int = 2
+    stranger_pad_bytes: int = 8_000  # so that the log is large soon
 
 
 QUICK = Scale()
@@ -91,6 +92,7 @@ FULL = Scale(
     recovery_s=5.0,
     stranger_locks_s=30,
     stranger_reads_s=120,
+    stranger_pad_bytes=0,
 )
 
 
