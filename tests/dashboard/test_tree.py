@@ -55,7 +55,7 @@ def test_search_and_filters_find_topics(plant: Plant, look: Callable[..., Look])
 
 def test_the_keyboard_alone_walks_the_tree(plant: Plant, look: Callable[..., Look]) -> None:
     """Arrows move, open and close; Home, End; Enter looks closer; the focus can be seen."""
-    root = own_topic("aaa")  # the first of all
+    root = own_topic("_first")  # of all topics
     plant.say(f"{root}/b/c", "1")
     plant.say(f"{root}/b/d", "2")
     seen = look()
