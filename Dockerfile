@@ -6,6 +6,8 @@ ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /source
+# What pip would keep for a second time, the image need not carry.
+ENV PIP_NO_CACHE_DIR=1
 # The packages change seldom: this step is kept while the source changes.
 COPY requirements.lock ./
 COPY systemd/environment.sh systemd/

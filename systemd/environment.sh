@@ -7,7 +7,7 @@ set -eu
 
 source=$(cd "$(dirname "$0")/.." && pwd)
 directory=$1
-pip="$directory/bin/pip --disable-pip-version-check --quiet install --no-cache-dir --no-deps"
+pip="$directory/bin/pip --disable-pip-version-check --quiet install --no-deps"
 
 case $2 in
 packages)
