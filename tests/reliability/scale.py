@@ -21,27 +21,27 @@ class Scale:
     qos2_kills: int = 2
     stops: int = 2
     callbacks: int = 5
-    hang_s: float = 2
-    stalled_after_s: float = 0.6
+    hang_s: float = 4.5
+    stalled_after_s: float = 2  # all three go round each second
     seen_within_s: float = 10
     fault_messages_per_s: int = 200
     broker_stops: int = 2
     broker_away_s: float = 0.5
-    freeze_s: float = 4
+    freeze_s: float = 2
     resets: int = 5
     black_holes: int = 1
-    black_hole_s: float = 4
+    black_hole_s: float = 2
     reconnects: int = 3
     absence_s: float = 1
     absence_messages_per_s: int = 500
-    readers_s: float = 3
+    readers_s: float = 2
     connects: int = 150
-    fuzz_requests: int = 500
-    fuzz_frames: int = 500
-    fuzz_packets: int = 300
-    soak_messages: int = 20_000
+    fuzz_requests: int = 300
+    fuzz_frames: int = 300
+    fuzz_packets: int = 200
+    soak_messages: int = 15_000
     soak_cap: int = 5_000
-    soak_s: float = 5
+    soak_s: float = 2
 
     # -- the disk and the clock --------------------------------------------------------------
     power_cuts: int = 16

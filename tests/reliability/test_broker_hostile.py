@@ -13,7 +13,7 @@ from tests.reliability.scale import Scale
 from tests.service_process import ServiceProcess
 
 MIB = 1024 * 1024
-EACH_CONNECTION = 100
+EACH_CONNECTION = 20
 LIFE_S = 0.6
 CONNACK = b"\x20\x03\x00\x00\x00"
 # One good packet of each kind that a broker may send with MQTT 5, and some that it may not.
@@ -108,7 +108,7 @@ def test_packets_from_a_hostile_broker(
     broker.start()
     service.start(MQTT_BROKER_PORT=str(broker.port), MQTT_PROTOCOL="5")
     assert service.process is not None
-    service.wait_for(lambda: broker.connections > 5)
+    service.wait_for(lambda: broker.connections > 1)
     before = memory_bytes(service.process.pid)
     service.wait_for(lambda: not broker.is_alive(), within_s=1_200)
     more = memory_bytes(service.process.pid) - before
