@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -23,8 +22,8 @@ from tornado.iostream import StreamClosedError
 from gateway.arrivals import Arrivals
 from gateway.audience import Audience
 from gateway.broker.broker import Broker
-from gateway.broker.settings import BrokerSettings
-from gateway.config import Config, ConfigError
+from gateway.broker.settings import broker_settings
+from gateway.config import Config
 from gateway.holdings import Holdings
 from gateway.hub import Hub
 from gateway.liveness import Liveness
@@ -36,10 +35,9 @@ from gateway.recorder import Recorder
 from gateway.service_state import ServiceState
 from gateway.tls import api_context, broker_context
 from handlers.door import places_for
-from handlers.gate import Gate, GateSettings
-from handlers.hosts import parse_networks
+from handlers.gate import Gate
+from handlers.guarding import make_gate
 from handlers.http_server import close_connections, listen, make_http_server
-from handlers.keyring import Keyring, KeysFileError
 from handlers.routes import make_application
 from store.database import Database
 from store.history import History
@@ -97,7 +95,7 @@ async def serve(config: Config) -> AsyncIterator[Service]:
         stack.push_async_callback(state.recorder.stop, DRAIN_S)
         state.broker.start()
         stack.push_async_callback(state.broker.stop, LEAVE_S)
-        gate = _gate(config)
+        gate = make_gate(config, now_us, time.monotonic)
         watch = asyncio.create_task(state.audience.watch(KEY_CHECK_S))
         stack.push_async_callback(_cancelled, watch)
         http = make_http_server(
@@ -114,7 +112,7 @@ async def serve(config: Config) -> AsyncIterator[Service]:
 
 def check(config: Config) -> None:
     """Make what depends on files that the configuration names; ConfigError where one fails."""
-    broker_context(config), api_context(config), _gate(config)
+    broker_context(config), api_context(config), make_gate(config, now_us, time.monotonic)
 
 
 async def _open_history(config: Config, stack: AsyncExitStack) -> tuple[Database, History]:
@@ -157,7 +155,7 @@ def _connect_parts(
         holdings.connection_changed(connection)
         tell_status()
 
-    broker = Broker(_broker_settings(config), mailbox, arrivals, on_change=broker_changed)
+    broker = Broker(broker_settings(config), mailbox, arrivals, on_change=broker_changed)
     holdings = Holdings(
         broker,
         Subscriptions(database),
@@ -206,22 +204,6 @@ def _connect_parts(
     )
 
 
-def _broker_settings(config: Config) -> BrokerSettings:
-    return BrokerSettings(
-        host=config.mqtt_broker_host,
-        port=config.mqtt_broker_port,
-        client_id=config.mqtt_client_id,
-        username=config.mqtt_username,
-        password=config.mqtt_password,
-        keepalive_s=config.mqtt_keepalive,
-        clean_session=config.mqtt_clean_session,
-        protocol=config.mqtt_protocol,
-        publish_timeout_s=config.publish_timeout,
-        status_topic=config.mqtt_status_topic,
-        tls=broker_context(config),
-    )
-
-
 def _orders(config: Config, state: ServiceState, hub: Hub) -> Orders:
     return Orders(
         state.broker,
@@ -233,25 +215,6 @@ def _orders(config: Config, state: ServiceState, hub: Hub) -> Orders:
         reply_topic=f"mqtt-api/{config.mqtt_client_id}/reply",
         monotonic=time.monotonic,
     )
-
-
-def _gate(config: Config) -> Gate:
-    try:
-        keyring = Keyring(config.api_key, config.api_keys_file, now_us)
-    except KeysFileError as error:
-        raise ConfigError(str(error)) from None
-    if config.api_key_required and keyring.is_empty:
-        raise ConfigError("API_KEY_REQUIRED is true, but API_KEYS_FILE holds no key")
-    settings = GateSettings(
-        key_required=config.api_key_required,
-        origins=config.cors_origins,
-        allowed_hosts=config.allowed_hosts,
-        own_names=(socket.gethostname(), socket.getfqdn()),
-        trusted_proxies=parse_networks(config.trusted_proxies),
-        rate_limit=config.rate_limit_requests if config.rate_limit_enabled else 0,
-        rate_window_s=config.rate_limit_window,
-    )
-    return Gate(settings, keyring, time.monotonic)
 
 
 def _caught_by_loop(
@@ -273,7 +236,7 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
 def main(arguments: list[str] | None = None, environment: Mapping[str, str] = os.environ) -> int:
     """Run the service, or do what the arguments ask for; return the exit status."""
     return command_line.run(
-        command_line.Root(VERSION, now_us, serve, check, _broker_settings), arguments, environment
+        command_line.Root(VERSION, now_us, serve, check, broker_settings), arguments, environment
     )
 
 
