@@ -25,7 +25,7 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
     if method != "parameters"
 }
 # Pages and files for people; no program reads them.
-FOR_PEOPLE = {"getDocs", "getReDoc", "getAsset", "getDashboard"}
+FOR_PEOPLE = {"getDocs", "getReDoc", "getAsset", "getDashboard", "getDashboardFile"}
 # operation -> the methods that carry it out, each with arguments to try.
 METHODS: dict[str, dict[str, tuple[Any, ...]]] = {
     "getRoot": {"info": ()},

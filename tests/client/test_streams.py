@@ -344,7 +344,7 @@ async def test_commands_and_heartbeats_of_the_websocket_client(shared: ServicePr
     url = f"ws://127.0.0.1:{shared.port}/ws"
     async with MQTTWebSocketClient(url, note, topic="nothing") as client:
         listening = asyncio.create_task(client.listen())
-        result = await client.command("publish", topic="cmd/1", payload="x", qos=1)
+        result = await client.command("publish", topic="unseen", payload="x", qos=1)
         assert result["data"]["confirmed"] is True
         with pytest.raises(Exception, match="wildcards") as refused:
             await client.command("publish", topic="cmd/#", payload="x")

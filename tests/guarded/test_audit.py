@@ -87,7 +87,7 @@ def test_every_order_over_http_is_written_down(
         "X-Forwarded-For": "10.5.5.5",
     }
     assert ask(service, method, target, body, headers).status == int(outcome)
-    service.wait_for(lambda: f"id={number}" in service.log())
+    service.wait_for(lambda: number in {line["id"] for line in audited(service)})
     assert [line for line in audited(service) if line["id"] == number] == [
         {
             "who": "operator",

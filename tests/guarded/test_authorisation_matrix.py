@@ -341,7 +341,12 @@ def test_metrics_are_totals_for_every_reader(service: ServiceProcess) -> None:
         assert not re.search(r"open/|hidden|guarded-|everything|10\.1\.", text), text
         scraped[caller] = set(re.findall(r"(?m)^# TYPE (\w+)", text))
         labels = set(re.findall(r"{(.+?)}", text))
-        assert all(re.fullmatch(r'(cause|place)="[a-z_]+"', label) for label in labels), labels
+        ours = (
+            r'(cause|place)="[a-z_]+"|handler="[a-z/{}._]+"|method="[A-Z]+"'
+            r'|(status|le|version)="[0-9.+Inf]+"'
+        )
+        for label in (one for pairs in labels for one in re.split(r",(?=[a-z])", pairs)):
+            assert re.fullmatch(ours, label), label
     assert scraped["blind"] == scraped["reader"] == scraped["everything"] != set()
     for question in ("/messages", "/topics"):
         assert ask(service, "GET", question, headers=bearer(key_of("blind"))).json() == []

@@ -20,6 +20,7 @@ from store.history import History
 from store.message import Message
 from tests.mosquitto import Mosquitto, free_port
 from tests.mqtt_client import mqtt_client, publish_all
+from tests.reliability.findings import assert_once_in_order, wait_until_stored
 from tests.reliability.journal import (
     CREATE,
     RECEIVED,
@@ -51,7 +52,9 @@ def live(service: ServiceProcess, broker: Mosquitto, count: int, chance: random.
                 publish_all(client, batch)
                 sent += burst
             if life:
-                service.wait_for(lambda: service.get("/stats").json()["total_messages"] == count)
+                wait_until_stored(service, count)
+                numbers = [int(payload.split()[0]) for _, payload in rows(service.database)]
+                assert_once_in_order(numbers, count)
                 assert service.terminate() == 0
             else:
                 service.kill()
