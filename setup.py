@@ -44,6 +44,7 @@ setup(
             "pytest-tornado==0.8.1",
             "setuptools<82",
             "pytest-xdist>=3.6",
+            "pytest-rerunfailures>=16",
             "hypothesis>=6.150",
             "cryptography>=45",
             "openapi-spec-validator>=0.8",

@@ -56,7 +56,7 @@ class ServiceProcess:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, wait: bool = True, ready: bool = False, **variables: str) -> None:
-        """Start it; wait until it listens, or until it is connected to the broker too."""
+        """Start it; wait until it listens, or until it is subscribed at the broker too."""
         self._variables.update(variables)
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         with (self.directory / "service.log").open("ab") as log:
@@ -71,8 +71,19 @@ class ServiceProcess:
         if wait or ready:
             wait_until_listening(self.port)
         if ready:
-            self.wait_for(lambda: self.get("/health/ready").status == 200)
-            self.wait_for(lambda: bool(self.get("/subscriptions").json()))
+            self.wait_until_subscribed()
+
+    def wait_until_subscribed(self) -> None:
+        """Wait until the broker has confirmed what the service subscribes to.
+
+        The service changes its subscriptions one after the other: once it answers for one that it
+        has, the renewal after the connect is over.
+        """
+        self.wait_for(lambda: self.get("/health/ready").status == 200)
+        self.wait_for(lambda: bool(self.get("/subscriptions").json()))
+        held = self.get("/subscriptions").json()[0]
+        order = {"topic": held["topic"], "qos": held["qos"]}
+        self.wait_for(lambda: self.post("/subscribe", order).status == 200)
 
     def wait_for(self, condition: Any, within_s: float = 20.0) -> None:
         """Poll until the condition holds; AssertionError with the log otherwise."""

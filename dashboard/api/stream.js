@@ -1,6 +1,7 @@
 // One reader of the log over a WebSocket, which comes back by itself. Answers for: the key in the
 // first frame, the position to resume at, and waiting longer after each failure. Events are
 // calls of the functions in `on`: welcome(frame), messages(list), gap(frame), status(frame),
+// filtered() once a change of the filter holds,
 // state("connecting" | "live" | "waiting" | "refused" | "closed", detail).
 
 import { address } from "./service.js";
@@ -8,6 +9,8 @@ import { address } from "./service.js";
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 10_000;
 const POLICY_VIOLATION = 1008;
+// By this the answer to a change of the filter is known.
+const FILTER = "filter";
 
 export class Stream {
   #socket = null;
@@ -58,7 +61,7 @@ export class Stream {
     const wanted = this.topics.join("\n");
     if (wanted === this.#asked || this.#socket?.readyState !== WebSocket.OPEN) return;
     this.#asked = wanted;
-    this.#socket.send(JSON.stringify({ action: "filter", topics: this.topics }));
+    this.#socket.send(JSON.stringify({ action: "filter", topics: this.topics, request_id: FILTER }));
   }
 
   #tell(name, ...what) {
@@ -115,6 +118,8 @@ export class Stream {
       this.#tell("gap", frame);
     } else if (frame.type === "status") {
       this.#tell("status", frame);
+    } else if (frame.type === "result" && frame.request_id === FILTER) {
+      this.#tell("filtered");
     } // the answers to our own keyless pings and commands tell nothing that we need
   }
 

@@ -158,6 +158,11 @@ export class ChartCard {
     this.#oldest = times.length ? Math.min(...times) : null;
   }
 
+  /** Ask again: what came before the stream followed a topic is in the history only. */
+  reload() {
+    if (!this.root.hidden) this.#load();
+  }
+
   /** Take what comes live: only a chart whose right edge is now shows it. */
   take(messages) {
     if (this.root.hidden || !this.#span.isLive) return;

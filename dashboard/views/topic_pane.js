@@ -40,6 +40,7 @@ export class TopicPane {
         welcome: () => this.#welcome(),
         messages: (messages) => this.#take(messages),
         gap: (gap) => this.#gap(gap),
+        filtered: () => this.chart.reload(),
       },
     });
     this.#build();

@@ -249,6 +249,8 @@ def test_a_rate_limit_is_waited_for_when_that_is_short(service: ServiceProcess) 
     with MQTTAPIClient(service.url) as client:
         for number in range(60):
             client.publish("r", number, 1)
+    service.wait_for(lambda: service.get("/health").json()["message_count"] == 60)
+    with MQTTAPIClient(service.url) as client:
         assert [m.payload for m in client.messages("r", order="asc")] == [*map(str, range(60))]
     with MQTTAPIClient(service.url, retry=RetryPolicy(attempts=1)) as client:
         with pytest.raises(RateLimited) as raised:

@@ -340,7 +340,7 @@ def test_metrics_are_totals_for_every_reader(service: ServiceProcess) -> None:
         text = answer.content.decode()
         assert not re.search(r"open/|hidden|guarded-|everything|10\.1\.", text), text
         scraped[caller] = set(re.findall(r"(?m)^# TYPE (\w+)", text))
-        labels = set(re.findall(r"{(.+?)}", text))
+        labels = set(re.findall(r"(?m)^\w+{(.+)} ", text))
         ours = (
             r'(cause|place)="[a-z_]+"|handler="[a-z/{}._]+"|method="[A-Z]+"'
             r'|(status|le|version)="[0-9.+Inf]+"'

@@ -47,16 +47,8 @@ def device(broker: Mosquitto | EmbeddedStandIn) -> AbstractContextManager[Client
 
 
 def wait_until_subscribed(service: ServiceProcess) -> None:
-    """Wait until the broker has confirmed what the service subscribes to.
-
-    The service changes its subscriptions one after the other: once it answers for one that it
-    has, the renewal after the connect is over.
-    """
-    service.wait_for(lambda: service.get("/health/ready").status == 200)
-    service.wait_for(lambda: bool(service.get("/subscriptions").json()))
-    held = service.get("/subscriptions").json()[0]
-    order = {"topic": held["topic"], "qos": held["qos"]}
-    service.wait_for(lambda: service.post("/subscribe", order).status == 200)
+    """Wait until the broker has confirmed what the service subscribes to."""
+    service.wait_until_subscribed()
 
 
 def history(service: ServiceProcess, query: str = "") -> list[dict[str, Any]]:

@@ -156,6 +156,7 @@ def test_properties_need_mqtt_5(service: ServiceProcess) -> None:
         assert "3.1.1" in results[0]["detail"]
     order = {"topic": "c", "payload": "x", "qos": 1, "properties": {}}
     assert service.post("/publish", order).status == 200, "none at all need nothing"
+    service.wait_for(lambda: "c" in service.get("/topics").json())
     (stored,) = store(service, {"topic": "d", "payload": "last"})
     assert "properties" not in stored
     assert "a" not in service.get("/topics").json()
