@@ -61,7 +61,8 @@ export class Stream {
     const wanted = this.topics.join("\n");
     if (wanted === this.#asked || this.#socket?.readyState !== WebSocket.OPEN) return;
     this.#asked = wanted;
-    this.#socket.send(JSON.stringify({ action: "filter", topics: this.topics, request_id: FILTER }));
+    const command = { action: "filter", topics: this.topics, request_id: FILTER };
+    this.#socket.send(JSON.stringify(command));
   }
 
   #tell(name, ...what) {
