@@ -39,6 +39,7 @@ def greeting(config: Config, version: str, port: int, embedded: bool) -> str:
     return f"""
   GhostMesh MQTT API {version}
 
+  Dashboard  {base}/dashboard
   API        {base}
   Docs       {base}/docs
   WebSocket  ws{secure}://localhost:{port}/ws

@@ -9,9 +9,12 @@ from unittest import mock
 import pytest
 import setuptools
 
+from gateway.config import Config
 from gateway.variables import FROM_FILE, VARIABLES
-from tests.docs.pages import CLIENT_GUIDE, PAGES, README, name_of, shell_lines, text_of
+from server import VERSION
+from tests.docs.pages import CLIENT_GUIDE, PAGES, README, code_blocks, name_of, shell_lines, text_of
 from tests.service_process import ROOT
+from tools.tryout import greeting
 
 # Words in capitals with an underscore that are no variables of the service.
 OTHER_WORDS = {"STATE_DIRECTORY"}
@@ -45,6 +48,19 @@ def test_two_commands_set_everything_up() -> None:
     ]
     rules = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert {"run", "test", "demo"} <= set(rules)
+
+
+def test_the_greeting_is_the_one_that_is_printed() -> None:
+    """What `make run` is said to print is what it prints, but for where the database is."""
+    printed = greeting(
+        Config.from_mapping({"MQTT_BROKER_HOST": "127.0.0.1"}), VERSION, 8000, embedded=True
+    )
+    shown = next(one for one in code_blocks(README, "text") if "Ctrl-C stops it" in one)
+
+    def lines(text: str) -> list[str]:
+        return [line for line in text.splitlines() if line and "Database" not in line]
+
+    assert lines(shown) == lines(printed)
 
 
 def test_requirements_are_those_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
