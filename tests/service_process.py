@@ -51,6 +51,8 @@ class ServiceProcess:
             "API_PORT": str(self.port),
             "HISTORY_DB": str(self.database),
             "MQTT_STATUS_TOPIC": "",
+            # The machine is shared with other tests: no question is to fail for that.
+            "QUERY_TIMEOUT": "20",
             **variables,
         }
         self.process: subprocess.Popen[bytes] | None = None

@@ -261,19 +261,27 @@ def test_a_reply_to_somebody_else_is_none(
         assert answer.status == 504
 
 
+def in_vain(service: ServiceProcess, order: dict[str, Any], confirmed: bool) -> Answer:
+    """Ask what nobody answers. A busy broker may not confirm in time: then it is given more."""
+    for timeout in (0.4, 2, 10):
+        began = time.monotonic()
+        answer = service.post("/request", {**order, "timeout": timeout})
+        assert time.monotonic() - began >= timeout
+        assert answer.status == 504, answer.content
+        assert answer.json()["detail"] == f"no reply came within {timeout} s"
+        if answer.json()["request_confirmed"] is confirmed:
+            break
+    return answer
+
+
 def test_no_reply_is_a_504(service: ServiceProcess, broker: Any) -> None:
     """When nobody answers in time, the 504 says whether the broker took the request."""
     service.start(ready=True, MQTT_SUBSCRIPTIONS="a/#")
     wait_until_subscribed(service)
     for qos, confirmed in ((0, False), (1, True), (2, True)):
-        began = time.monotonic()
-        order = {"topic": "a/b", "payload": "x", "timeout": 0.4, "qos": qos}
-        answer = service.post("/request", order)
-        assert 0.4 <= time.monotonic() - began < 5
-        assert answer.status == 504
+        answer = in_vain(service, {"topic": "a/b", "payload": "x", "qos": qos}, confirmed)
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert answer.json()["request_confirmed"] is confirmed
-        assert answer.json()["detail"] == "no reply came within 0.4 s"
     assert [entry["topic"] for entry in service.get("/subscriptions").json()] == ["a/#"]
 
 
@@ -322,16 +330,27 @@ def test_too_many_requests_are_a_429(service: ServiceProcess) -> None:
     wait_until_subscribed(service)
 
     def ask(timeout: float) -> Answer:
-        return service.post("/request", {"topic": "a", "payload": "x", "timeout": timeout})
+        order = {"topic": "a", "payload": "x", "timeout": timeout, "response_topic": "b"}
+        return service.post("/request", order)
 
-    with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(ask, [1.5] * 4))
-    statuses = sorted(answer.status for answer in answers)
-    assert statuses == [429, 429, 504, 504]
-    for answer in answers:
-        if answer.status == 429:
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(ask, 60) for _ in range(2)]
+        # Each takes its place before it is published: once both are stored, none is left.
+        service.wait_for(lambda: len(service.get("/messages?topic=a").json()) == 2)
+        for _ in range(2):
+            answer = ask(60)
+            assert answer.status == 429
             assert int(answer.headers["Retry-After"]) > 0
             assert answer.headers["Content-Type"] == "application/problem+json"
+        stored = service.get("/messages?topic=a").json()
+        for message in stored:
+            reply = {"topic": "b", "payload": "enough", "qos": 1}
+            known = message.get("properties", {}).get("correlation_data")
+            if known:
+                reply["properties"] = {"correlation_data": known}
+            assert service.post("/publish", reply).status == 200
+        assert [one.result().status for one in waiting] == [200, 200]
+    assert len(stored) == 2, "what was refused was not sent"
     assert ask(0.1).status == 504
 
 
@@ -351,8 +370,8 @@ def test_a_reply_with_mqtt_3_1_1(service: ServiceProcess, broker: Any) -> None:
             assert answer.json()["response"]["payload"] == f"re: {number}"
             assert answer.json()["response"]["topic"] == "device/answers"
         assert len(requests) == 3
-    answer = service.post("/request", {"topic": "device/ask", "payload": "x", "timeout": 0.3})
-    assert (answer.status, answer.json()["request_confirmed"]) == (504, True)
+    answer = in_vain(service, {"topic": "device/ask", "payload": "x"}, True)
+    assert answer.json()["request_confirmed"] is True
 
 
 def test_without_a_broker_nothing_is_sent(service: ServiceProcess, broker: Any) -> None:

@@ -110,7 +110,7 @@ def test_bytes_never_change(shared: ServiceProcess) -> None:
             answer = shared.post("/publish/batch", {"messages": orders})
             assert answer.status == 200, answer.content[:2_000]
         for thread in threads:
-            thread.join(30)
+            thread.join(120)
     assert not failures, failures
     for way, found in seen.items():
         assert first_difference(found, strings) is None, way

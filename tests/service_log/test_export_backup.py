@@ -161,7 +161,7 @@ def test_an_export_streams_while_messages_arrive(
     found: list[dict[str, Any]] = []
     sizes = []
     with pouring(shared_broker.port, topic) as sent:
-        while sent[0] < 1_500:
+        while sent[0] < 1_500 or sum(size > 0 for size in sizes) < 3:
             answer = shared.get(f"/export?after={after}")
             part = lines(answer)
             found += part
@@ -173,7 +173,6 @@ def test_an_export_streams_while_messages_arrive(
     shared.wait_for(lambda: len(history(shared, f"&topic={topic}")) == confirmed)
     found += lines(shared.get(f"/export?after={after}"))
     assert found == history(shared, f"&topic={topic}")
-    assert sum(size > 0 for size in sizes) > 2, "it was read in several parts"
 
 
 def test_an_export_comes_in_pieces(
@@ -187,7 +186,9 @@ def test_an_export_comes_in_pieces(
         reader.settimeout(30)
         reader.connect(("127.0.0.1", shared.port))
         reader.sendall(f"GET /export?topic={topic} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
-        beginning = reader.recv(65_536)
+        beginning = b""
+        while b"\r\n\r\n" not in beginning:
+            beginning += reader.recv(65_536)
         assert b"Transfer-Encoding: chunked" in beginning
         # Unread, it cannot be complete: 16 MB do not fit between us. Others are served meanwhile.
         (stored,) = payloads(shared, f"{topic}/other", "x")
@@ -310,8 +311,8 @@ def test_a_backup_is_a_consistent_copy(
     copies = []
     with pouring(shared_broker.port, topic) as sent:
         for number in range(4):
-            goal = sent[0] + 100
-            shared.wait_for(lambda goal=goal: sent[0] >= goal)
+            newer = head(shared) + 100
+            shared.wait_for(lambda newer=newer: head(shared) >= newer)
             answer = shared.get("/backup")
             assert answer.status == 200
             assert answer.headers["Content-Type"] == "application/vnd.sqlite3"
@@ -319,7 +320,7 @@ def test_a_backup_is_a_consistent_copy(
             assert int(answer.headers["Content-Length"]) == len(answer.content)
             copies.append(tmp_path / f"copy{number}.db")
             copies[-1].write_bytes(answer.content)
-            assert leftovers(shared) == []
+            shared.wait_for(lambda: leftovers(shared) == [])
     shared.wait_for(lambda: len(history(shared, f"&topic={topic}")) == 3 + sent[0])
     log = [
         (message["id"], message["timestamp"], message["topic"], message["qos"])
