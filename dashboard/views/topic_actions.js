@@ -25,7 +25,7 @@ export class TopicActions {
     );
     this.clear = el(
       "button",
-      { type: "button", class: "quiet", onclick: () => this.#ask(true) },
+      { type: "button", class: "quiet", hidden: true, onclick: () => this.#ask(true) },
       "Clear retained…",
     );
     this.sure = el(
@@ -49,6 +49,7 @@ export class TopicActions {
   show(topic, isBranch) {
     const shown = `${topic} ${isBranch}`;
     if (shown === this.shown) return;
+    const asking = topic === this.#topic && !this.sure.hidden;
     this.shown = shown;
     this.#topic = topic;
     this.publish.href = Route.link("publish", { topic });
@@ -60,7 +61,8 @@ export class TopicActions {
     this.publish.hidden = !allowed;
     this.may = allowed && !isBranch;
     this.export.hidden = isBranch;
-    this.#ask(false, false);
+    // What is learnt of a topic meanwhile takes no question from under somebody's hand.
+    this.#ask(asking && this.may, false);
   }
 
   #ask(asking, focus = true) {

@@ -216,7 +216,8 @@ export class TopicPane {
   paint() {
     if (this.root.offsetParent === null || !this.#topic) return;
     const branch = this.tree.find(this.#topic);
-    const isBranch = !this.#latest && branch?.value === null && branch !== null;
+    const isBranch =
+      this.#past.loaded && !this.#latest && branch?.value === null && branch !== null;
     this.body.hidden = isBranch;
     this.branch.hidden = !isBranch;
     if (branch) say(this.facts, factsOf(branch, this.clock.now()));

@@ -89,6 +89,32 @@ def test_a_retained_message_is_cleared(plant: Plant, look: Callable[..., Look]) 
     assert topic not in heard
 
 
+def test_a_question_is_not_taken_away(look: Callable[..., Look]) -> None:
+    """There is nothing to clear before the topic is known, and what is learnt of it while one is
+    asked leaves the question open; another topic closes it."""
+    seen = look()
+    states = seen.run(
+        """async () => {
+          const { TopicActions } = await import('./dashboard/views/topic_actions.js');
+          const session = { may: () => true, caller: { publish: ['#'] } };
+          const actions = new TopicActions({ session });
+          const states = [];
+          const note = () => states.push([!actions.clear.hidden, !actions.sure.hidden]);
+          note();
+          actions.show('a', false);
+          note();
+          actions.clear.click();
+          actions.shown = undefined; // as after anything that changes
+          actions.show('a', false);
+          note();
+          actions.show('b', false);
+          note();
+          return states;
+        }"""
+    )
+    assert states == [[False, False], [True, False], [False, True], [True, False]]
+
+
 def test_subscribe_and_unsubscribe(plant: Plant, look: Callable[..., Look]) -> None:
     """A filter is added and let go; what still covers it is said; a bad one is refused in words."""
     root = own_topic()

@@ -61,13 +61,14 @@ def test_the_history_pages_back_without_end(plant: Plant, look: Callable[..., Lo
     plant.say(topic, *[f"number {number}" for number in range(400)])
     seen = look(f"#/topic?t={topic}")
     seen.wait_text(".past .row", "number 399")
-    past = seen.page.locator(".past")
-    for _ in range(12):
+    past, summary = seen.page.locator(".past"), seen.page.locator(".past-card .summary")
+    while "that is all" not in (shown := summary.inner_text()):
         past.evaluate("list => { list.scrollTop = list.scrollHeight; }")
-        if seen.page.locator(".past .row:visible", has_text="number 0").count():
-            break
-        seen.page.wait_for_timeout(80)  # a person's pause between two turns of the wheel
+        seen.wait_until(
+            "old => document.querySelector('.past-card .summary').innerText !== old", shown
+        )
     seen.wait_text(".past-card .summary", "400 shown: that is all the history has")
+    past.evaluate("list => { list.scrollTop = list.scrollHeight; }")
     seen.page.locator(".past .row .line").get_by_text("number 0", exact=True).wait_for()
     assert seen.page.locator(".past .row").count() < 60
     past.evaluate("list => { list.scrollTop = 0; }")

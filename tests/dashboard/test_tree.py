@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -17,19 +18,18 @@ def test_the_tree_shows_values_counts_and_changes(plant: Plant, look: Callable[.
     root = own_topic()
     plant.say(f"{root}/press/temperature", "41.5", "42.5")
     seen = look(f"#/topics?q={root}")
+    seen.wait_text(".tree .row .value", "42.5")
     assert seen.row("temperature").get_attribute("aria-level") == "3"
-    assert seen.cell("temperature", "value") == "42.5"
     assert seen.cell("temperature", "count") == "2"
     plant.say(f"{root}/press/temperature", "43.5")
     seen.wait_text(".row.fresh .value", "43.5")
     assert seen.cell("temperature", "count") == "3"
     assert seen.cell(root, "count") == "3"
     assert seen.cell("temperature", "rate").endswith("/s")
-    assert seen.cell("temperature", "age") in ("now", "1 s", "2 s")
+    assert re.fullmatch(r"now|\d\d? s", seen.cell("temperature", "age"))
     seen.page.wait_for_selector(".row.fresh", state="detached")
     plant.say(f"{root}/press/pressure", '{"value":6.1,"unit":"bar"}')
-    seen.row("pressure").wait_for()
-    assert seen.cell("pressure", "value") == "value 6.1, unit bar"
+    seen.wait_text(".tree .row .value", "value 6.1, unit bar")
     assert seen.cell(root, "count") == "4"
 
 
