@@ -56,7 +56,7 @@ class Messages(Handler):
         """Return the query of the page that follows by key; ascending there always is one."""
         last_id = page.messages[-1].id if page.messages else None
         if ascending:
-            after_id = last_id or reading.selection.after_id
+            after_id = page.scanned_id or last_id or reading.selection.after_id
             if page.complete and reading.selection.before_id > self.hub.newest_id:
                 after_id = max(after_id, self.hub.newest_id)
             changed = {"after": f"{reading.epoch}.{after_id}", "order": "asc"}

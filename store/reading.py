@@ -46,16 +46,22 @@ def page(
 ) -> Page:
     """Return one page of the selection, and the state of the log at the same instant.
 
-    It ends early once its payloads have `max_bytes`: the memory it takes is bounded.
+    It ends early once its payloads have `max_bytes`: the memory it takes is bounded. Going on
+    from a position it also ends where messages were shown and never stored, so that the next
+    page begins with that gap.
     """
     pruned_id = _pruned_id(connection, selection)
     newest_id, oldest_id = connection.execute(
         "SELECT (SELECT coalesce(max(id), 0) FROM message), (SELECT min(id) FROM message)"
     ).fetchone()
-    unstored = None
+    unstored, scanned_id = None, 0
     if ascending and selection.after_id:
         lost = _unstored_behind(connection, selection.after_id, selection.before_id)
-        unstored = lost if lost is not None and lost[0] <= selection.after_id else None
+        if lost is not None and lost[0] <= selection.after_id:
+            unstored = lost
+        elif lost is not None and not offset:
+            scanned_id = lost[0]
+            selection = replace(selection, before_id=scanned_id + 1)
     messages: list[Message] = []
     size, complete = 0, True
     for row in _rows(connection, _narrowed(connection, selection), limit + 1, offset, ascending):
@@ -64,7 +70,15 @@ def page(
             break
         messages.append(to_message(row))
         size += len(messages[-1].payload)
-    return Page(messages, newest_id, oldest_id, pruned_id, complete=complete, unstored=unstored)
+    return Page(
+        messages,
+        newest_id,
+        oldest_id,
+        pruned_id,
+        complete=complete and not scanned_id,
+        unstored=unstored,
+        scanned_id=scanned_id if complete else 0,
+    )
 
 
 def forward(

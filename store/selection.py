@@ -67,4 +67,5 @@ class Page:
     """Reading forward begins at a place where messages were shown and never stored: the ids
     before and behind it."""
     scanned_id: int = 0
-    """Reading forward: the log has been read up to here, so the next page begins after it."""
+    """Reading forward: the log has been read up to here, so the next page begins after it. 0 where
+    the last message says it."""

@@ -13,6 +13,7 @@ from store.errors import DatabaseRefused
 from store.history import History
 from store.message import Message
 from store.selection import NO_BOUND, Selection
+from store.topics import TopicFilter
 from tests.recordings import messages, open_history
 
 NOW_US = 1_800_000_000_000_000
@@ -114,6 +115,28 @@ async def test_what_was_stored_before_the_end_is_no_part_of_the_gap(tmp_path: Pa
         page = await history.forward(Selection(after_id=5, before_id=before_id), limit=100)
         assert page.unstored == (5, before_id - 1)
         assert [message.id for message in page.messages] == [before_id - 1]
+
+
+async def test_a_page_that_goes_on_ends_where_something_was_never_stored(tmp_path: Path) -> None:
+    """Who pages on from a position meets the gap at the beginning of a page, where it is told."""
+    path = tmp_path / "history.db"
+    async with open_history(path, clean=False) as history:
+        await history.append(messages(3))
+        history.note_trouble(True)
+    async with open_history(path) as history:
+        await history.append(messages(2))
+        newest_id = history.totals().newest_id
+        page = await history.page(Selection(after_id=1), limit=100, ascending=True)
+        assert [message.id for message in page.messages] == [2, 3]
+        assert (page.unstored, page.complete, page.scanned_id) == (None, False, 3)
+        page = await history.page(Selection(after_id=1), limit=1, ascending=True)
+        assert ([message.id for message in page.messages], page.scanned_id) == ([2], 0)
+        elsewhere = Selection(topics=TopicFilter(("z",)), after_id=1)
+        page = await history.page(elsewhere, limit=100, ascending=True)
+        assert (page.messages, page.complete, page.scanned_id) == ([], False, 3)
+        page = await history.page(Selection(after_id=3), limit=100, ascending=True)
+        assert page.unstored == (3, newest_id - 1)
+        assert [message.id for message in page.messages] == [newest_id - 1, newest_id]
 
 
 @pytest.mark.parametrize("note", ["", "unstored after 2"])
