@@ -89,8 +89,9 @@ def check(path: Path, tick: Callable[[], None]) -> list[str]:
 
 def _miscounted(connection: sqlite3.Connection) -> list[str]:
     rows = connection.execute(
-        "SELECT name, message_count, (SELECT count(*) FROM message WHERE topic_id = topic.id) AS n"
-        f" FROM topic WHERE message_count <> n LIMIT {MAX_PROBLEMS}"
+        "SELECT name, message_count, coalesce(n, 0) FROM topic"
+        " LEFT JOIN (SELECT topic_id, count(*) AS n FROM message GROUP BY topic_id)"
+        f" ON topic_id = topic.id WHERE message_count <> coalesce(n, 0) LIMIT {MAX_PROBLEMS}"
     )
     return [f"topic {name!r} counts {said} messages and has {there}" for name, said, there in rows]
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from store.minutes import MINUTE_US, Minutes
 from store.retention import STEP_ROWS
+from store.segments import newest_id_of
 from store.selection import NO_BOUND
 from store.topics import TopicFilter
 
@@ -41,12 +42,16 @@ def purge_step(
     chosen = [row for row in rows if _is_meant(purge, row[3], row[2])]
     connection.executemany("DELETE FROM message WHERE id = ?", [(row[0],) for row in chosen])
     minutes.remove(connection, Counter(row[2] // MINUTE_US for row in chosen))
+    newest = {row[1]: row[0] for row in chosen}
     for topic_id, count in Counter(row[1] for row in chosen).items():
-        connection.execute(
-            "UPDATE topic SET message_count = message_count - ?1, last_id ="
-            " coalesce((SELECT max(id) FROM message WHERE topic_id = ?2), 0) WHERE id = ?2",
+        left, last_id = connection.execute(
+            "UPDATE topic SET message_count = message_count - ? WHERE id = ?"
+            " RETURNING message_count, last_id",
             (count, topic_id),
-        )
+        ).fetchone()
+        if last_id == newest[topic_id]:
+            last_id = newest_id_of(connection, topic_id) if left else 0
+            connection.execute("UPDATE topic SET last_id = ? WHERE id = ?", (last_id, topic_id))
     return len(chosen), rows[-1][0] if len(rows) == STEP_ROWS else None
 
 

@@ -6,13 +6,13 @@ time, or know who asks. Every function runs in the read transaction that its cal
 
 from __future__ import annotations
 
-import heapq
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
 
 from store.message import Message
 from store.minutes import id_range
+from store.segments import SEGMENT_IDS, ids_of_topics
 from store.selection import NO_BOUND, Page, Selection
 from store.topic_reading import matching_topics
 from store.topics import TopicFilter
@@ -22,7 +22,7 @@ COLUMNS = (
     " message.properties"
 )
 # Reading every row and dropping what does not match costs about this many times less for each
-# row than looking each matching row up through the index of its topic.
+# row than finding a matching row, or that there is none, by the index.
 SCAN_ADVANTAGE = 8
 
 
@@ -200,8 +200,9 @@ def _rows(
         wanted = limit + offset
         total = connection.execute("SELECT sum(message_count) FROM topic").fetchone()[0]
         scanned = wanted * total / max(1, sum(topic_ids.values()))
-        if scanned > SCAN_ADVANTAGE * wanted * len(topic_ids):
-            return _through_index(connection, topic_ids, where, values, limit, offset, ascending)
+        sought = len(topic_ids) * (1 + scanned / SEGMENT_IDS)  # each topic in each segment
+        if scanned > SCAN_ADVANTAGE * (wanted + sought):
+            return _through_index(connection, topic_ids, selection, limit, offset, ascending)
         where += " AND +topic_id IN (SELECT value FROM json_each(?))"
         values.append(str(list(topic_ids)))
     elif selection.topics is not None:
@@ -224,27 +225,25 @@ def _is_everything(topics: TopicFilter) -> bool:
 def _through_index(
     connection: sqlite3.Connection,
     topic_ids: dict[int, int],
-    where: str,
-    values: list[object],
+    selection: Selection,
     limit: int,
     offset: int,
     ascending: bool,
 ) -> Iterable[Row]:
-    """Merge the newest (or oldest) ids of each topic: for filters that match few of the rows."""
-    direction = "ASC" if ascending else "DESC"
-    sql = (
-        f"SELECT id FROM message WHERE topic_id = ? AND {where}"
-        f" ORDER BY message.id {direction} LIMIT ?"
+    """Find the ids by the index: for filters that match few of the rows."""
+    ids = ids_of_topics(
+        connection,
+        topic_ids,
+        selection.after_id,
+        selection.before_id,
+        _conditions(selection),
+        limit + offset,
+        ascending,
     )
-    runs = [
-        [row[0] for row in connection.execute(sql, (topic_id, *values, limit + offset))]
-        for topic_id in topic_ids
-    ]
-    merged = heapq.merge(*runs, reverse=not ascending)
-    ids = [message_id for message_id, _ in zip(merged, range(limit + offset), strict=False)]
     return connection.execute(
         f"SELECT {COLUMNS} FROM message JOIN topic ON topic.id = topic_id"
-        f" WHERE message.id IN (SELECT value FROM json_each(?)) ORDER BY message.id {direction}",
+        " WHERE message.id IN (SELECT value FROM json_each(?))"
+        f" ORDER BY message.id {'ASC' if ascending else 'DESC'}",
         (str(ids[offset:]),),
     )
 

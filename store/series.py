@@ -10,6 +10,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from store.minutes import id_range
+from store.segments import SEGMENTS, bounds
 
 SECOND_US = 1_000_000
 # json_extract on text that is not JSON would fail the whole query, so validity is asked first.
@@ -25,20 +26,23 @@ _MOST = 1e300
 _FINITE_VALUE = f"CASE WHEN abs({_VALUE}) <= {_MOST} THEN {_VALUE} END"
 # LIMIT -1 keeps the inner SELECT a step of its own: folded into the outer one, it would compute
 # each value once for each of its uses; kept in a table, it would write them down first.
-_BUCKETS = """
+_BUCKETS = (
+    SEGMENTS.format(first=":first_segment", last=":last_segment")
+    + """
 SELECT bucket, count(value), min(value), max(value), avg(value),
        min(CASE WHEN value IS NOT NULL THEN id END), max(CASE WHEN value IS NOT NULL THEN id END),
        count(*)
 FROM (
     SELECT id, timestamp_us / :bucket_us AS bucket, {value} AS value
-    FROM message
-    WHERE topic_id = (SELECT id FROM topic WHERE name = :topic)
+    FROM segment CROSS JOIN message ON message.id >> 14 = number
+    WHERE topic_id = :topic_id
       AND id >= :first_id AND id <= :last_id
       AND timestamp_us >= :since_us AND timestamp_us < :until_us
     LIMIT -1
 )
 GROUP BY bucket ORDER BY bucket
 """
+)
 _LARGEST = 2**63 - 1
 
 
@@ -73,15 +77,22 @@ def series(
 ) -> Series:
     """Return the series of one topic. `field` is a JSON path; None means the payload itself."""
     first_id, last_id = id_range(connection, since_us, until_us)
+    last_id = _LARGEST if last_id is None else last_id
+    row = connection.execute("SELECT id FROM topic WHERE name = ?", (topic,)).fetchone()
+    first, last = (1, 0) if row is None else bounds(connection, first_id, last_id, f"[{row[0]}]")
+    if first > last:
+        return Series([], 0)
     path = field or "$"
     asked = {
-        "topic": topic,
+        "topic_id": row[0],
+        "first_segment": first,
+        "last_segment": last,
         "field": path,
         "since_us": since_us,
         "until_us": until_us,
         "bucket_us": bucket_us,
         "first_id": first_id,
-        "last_id": _LARGEST if last_id is None else last_id,
+        "last_id": last_id,
     }
     rows = connection.execute(_BUCKETS.format(value=_VALUE), asked).fetchall()
     if any(row[1] and not -_MOST <= row[2] <= row[3] <= _MOST for row in rows):
