@@ -7,6 +7,7 @@ the work is done, and how many rows one step of retention removes. Does not: hop
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Sequence
 
 from store import retention
@@ -14,6 +15,11 @@ from store.log_writer import LogWriter, Totals
 from store.message import Message
 from store.minutes import HOUR_US, Minutes
 from store.purge import Purge
+
+# A step of retention is to take about so long, as messages wait for it: some 500 rows where the
+# disk is quick. One that took longer than twice as long is followed by one of half the rows.
+STEP_S = 0.0015
+MIN_STEP_ROWS = 100
 
 
 class PresentLog:
@@ -24,6 +30,7 @@ class PresentLog:
         self._retention_hours = retention_hours
         self._cap_bytes = cap_bytes
         self._writer = LogWriter(cap_rows, cap_bytes)
+        self._step_rows = MIN_STEP_ROWS
 
     @property
     def totals(self) -> Totals:
@@ -70,8 +77,8 @@ class PresentLog:
 
     def prune(self, connection: sqlite3.Connection, now_us: int | None, at_most: int) -> int:
         """Remove one step of what is too old, if the time is known, or too much."""
-        rows = 0
-        step = min(retention.STEP_ROWS, at_most)
+        began, rows = time.monotonic(), 0
+        step = min(self._step_rows, at_most)
         if self._retention_hours and now_us is not None:
             before_us = now_us - int(self._retention_hours * HOUR_US)
             rows = retention.expired_rows(connection, before_us, now_us, step)
@@ -80,7 +87,15 @@ class PresentLog:
         if rows:
             self._writer.trim(connection, rows)
             connection.execute("PRAGMA incremental_vacuum(256)").fetchall()
+            self._adapt(time.monotonic() - began)
         return rows
+
+    def _adapt(self, took_s: float) -> None:
+        """Remove more rows at once, or fewer, so that a step takes about STEP_S."""
+        if took_s < STEP_S:
+            self._step_rows = min(2 * self._step_rows, retention.STEP_ROWS)
+        elif took_s > 2 * STEP_S:
+            self._step_rows = max(self._step_rows // 2, MIN_STEP_ROWS)
 
     def close(self, connection: sqlite3.Connection) -> None:
         """Leave the log in order."""

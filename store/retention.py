@@ -7,15 +7,26 @@ keeping the last value of each topic that loses its last row. Does not: decide h
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 
 from store.minutes import MINUTE_US, Minutes
 
-# Rows deleted in one transaction when many must go: some 20 ms on a slow card, so that a commit
-# of new messages never waits long.
+# Rows deleted in one transaction at most: some 20 ms on a slow card.
 STEP_ROWS = 2_000
 # Beyond this a time of arrival is not a clock that is a little fast.
 FUTURE_US = 3_600_000_000
+
+# Lower the topics' counters, and note the newest id that each has lost.
+_UNCOUNT = (
+    "UPDATE topic SET message_count = message_count - gone.count, pruned_id = gone.newest_id"
+    " FROM (SELECT topic_id, count(*) AS count, max(id) AS newest_id FROM message WHERE id <= ?"
+    " GROUP BY topic_id) AS gone WHERE topic.id = gone.topic_id"
+)
+# Then, before they are deleted: keep the last message of each topic that has no row left.
+_KEEP_LAST_VALUES = (
+    "INSERT OR REPLACE INTO last_value SELECT topic_id, message.id, timestamp_us, qos, retain,"
+    " payload, properties FROM message CROSS JOIN topic ON topic.id = topic_id"
+    " WHERE message.id <= ? AND message_count = 0 AND message.id = topic.last_id"
+)
 
 
 def oldest_id(connection: sqlite3.Connection) -> int | None:
@@ -76,33 +87,12 @@ def remove_oldest(connection: sqlite3.Connection, rows: int, minutes: Minutes) -
     if cut is None:
         return 0, 0
     removed = connection.execute(
-        "SELECT id, topic_id, timestamp_us FROM message WHERE id <= ? ORDER BY id", (cut,)
+        "SELECT timestamp_us / ?, count(*) FROM message WHERE id <= ? GROUP BY 1", (MINUTE_US, cut)
     ).fetchall()
-    uncount(
-        connection,
-        Counter(topic_id for _, topic_id, _ in removed),
-        {topic_id: message_id for message_id, topic_id, _ in removed},
-    )
+    # Few statements, whatever the number of topics: each is a turn of the interpreter's lock.
+    connection.execute(_UNCOUNT, (cut,))
+    connection.execute(_KEEP_LAST_VALUES, (cut,))
     connection.execute("DELETE FROM message WHERE id <= ?", (cut,))
-    minutes.remove(connection, Counter(moment // MINUTE_US for *_, moment in removed))
+    minutes.remove(connection, dict(removed))
     connection.execute("UPDATE log SET pruned_id = max(pruned_id, ?)", (cut,))
-    return len(removed), cut
-
-
-def uncount(
-    connection: sqlite3.Connection, removed: dict[int, int], newest_ids: dict[int, int]
-) -> None:
-    """Lower the topics' counters, note the newest id that each has lost, and keep the last
-    message of each that has no row left."""
-    for topic_id, count in removed.items():
-        left, last_id = connection.execute(
-            "UPDATE topic SET message_count = message_count - ?, pruned_id = ? WHERE id = ?"
-            " RETURNING message_count, last_id",
-            (count, newest_ids[topic_id], topic_id),
-        ).fetchone()
-        if not left:
-            connection.execute(
-                "INSERT OR REPLACE INTO last_value SELECT topic_id, id, timestamp_us, qos, retain,"
-                " payload, properties FROM message WHERE id = ?",
-                (last_id,),
-            )
+    return sum(count for _, count in removed), cut
