@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import resource
-import secrets
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
-from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import tornado.httpserver
 import tornado.httputil
@@ -24,32 +23,22 @@ import tornado.netutil
 
 from gateway.lobby import Guest, Lobby
 from handlers.hosts import caller_address
-from handlers.problems import RETRY_AFTER_S, Problem
-from store.message import compact_json
+from handlers.patience import Patience
+from handlers.refusals import BARE_400, MALFORMED, NO_ROOM, TOO_BUSY, TOO_LARGE, refusal
 
 log = logging.getLogger(__name__)
-access_log = logging.getLogger("access")
 
 # Connections beside those of the readers: what a plant with some hundred programs needs, each
 # with a few; more than that at once are a flood.
 PLAIN_CONNECTIONS = 1_000
 # Open files that are no connections: database, log, broker, and what Python opens by itself.
 OTHER_FILES = 128
-# What Tornado writes, word for word, when a request is malformed (tornado/http1connection.py).
-BARE_400 = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 # Bodies that are on their way or being worked on, all together: a hundred callers that send the
 # largest body slowly would else take half a gigabyte. Two of the largest always fit.
 MIN_BODIES_BYTES = 64 * 1024 * 1024
 
 # `curl -d` says that its JSON is a form.
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
-
-MALFORMED = Problem(400, "this is no well-formed HTTP/1.1 request")
-TOO_LARGE = Problem(413, "the body is far too large")
-TOO_BUSY = Problem(
-    503, "too many bodies are on their way at once", headers={"Retry-After": RETRY_AFTER_S}
-)
-NO_ROOM = Problem(503, "all connections are taken", headers={"Retry-After": RETRY_AFTER_S})
 
 
 def places_for(readers: int) -> int:
@@ -68,25 +57,6 @@ def places_for(readers: int) -> int:
     return places
 
 
-def refusal(problem: Problem) -> bytes:
-    """Return a whole answer, after which the connection is closed."""
-    request_id = secrets.token_hex(8)
-    access_log.info("- - %d id=%s", problem.status, request_id)
-    body = compact_json(problem.document(request_id)).encode("utf-8")
-    headers = {
-        "Content-Type": "application/problem+json",
-        "Content-Length": str(len(body)),
-        "X-Request-Id": request_id,
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-store",
-        "Connection": "close",
-        **problem.headers,
-    }
-    lines = "".join(f"{name}: {text}\r\n" for name, text in headers.items())
-    status = f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n"
-    return f"{status}{lines}\r\n".encode("ascii") + body
-
-
 class Connection(tornado.iostream.IOStream):
     """One connection, which takes a place in the lobby until it is closed."""
 
@@ -96,6 +66,8 @@ class Connection(tornado.iostream.IOStream):
     is_detached = False
     """Whether it became a WebSocket or an SSE stream, which are counted elsewhere."""
     body_bytes = 0
+    until = math.inf
+    """When the peer must have sent what it is sending (monotonic s)."""
     on_end: Callable[[Connection], None] | None = None
 
     @property
@@ -138,6 +110,7 @@ class Request(tornado.httputil.HTTPMessageDelegate):
         headers: tornado.httputil.HTTPHeaders,
     ) -> Awaitable[None] | None:
         """Note what is to be said should Tornado find the body too long."""
+        self._connection.until = self._server.patience.for_body()
         length = headers.get("Content-Length", "")
         if length.isascii() and length.isdigit() and int(length[:20]) > self._server.max_body_bytes:
             self._connection.problem = TOO_LARGE
@@ -154,6 +127,7 @@ class Request(tornado.httputil.HTTPMessageDelegate):
 
     def finish(self) -> None:
         """The request is whole."""
+        self._connection.until = math.inf
         self._server.lobby.serve(self._connection)
         self._then.finish()
 
@@ -172,11 +146,14 @@ class Server(tornado.httpserver.HTTPServer):
         lobby: Lobby[Guest],
         tls: ssl.SSLContext | None,
         max_body_size: int,
+        patience: Patience,
         **limits: Any,
     ) -> None:
         """Take what Tornado's takes, and the lobby (tornado.util.Configurable)."""
         super().initialize(request_callback, max_body_size=max_body_size, **limits)
+        self.conn_params.header_timeout = None  # Tornado's own is a timer for each request
         self.lobby = lobby
+        self.patience = patience
         self.max_body_bytes = max_body_size
         self._tls = tls
         self._bodies_bytes = 0
@@ -186,6 +163,7 @@ class Server(tornado.httpserver.HTTPServer):
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
         """Accept connections from now on."""
         self._ends += [tornado.netutil.add_accept_handler(one, self._accept) for one in sockets]
+        self._ends.append(self.patience.watch(cast(Iterable[Connection], self.lobby)))
 
     def stop(self) -> None:
         """Accept no more."""
@@ -221,6 +199,7 @@ class Server(tornado.httpserver.HTTPServer):
         connection.problem = MALFORMED
         self._release_body(connection)
         self.lobby.wait(connection)
+        connection.until = self.patience.for_head()
         then = super().start_request(server_conn, request_conn)
         return Request(then, connection, self)
 

@@ -18,6 +18,7 @@ import tornado.web
 from gateway.audience import Audience
 from gateway.lobby import Guest, Lobby
 from handlers.door import Server
+from handlers.patience import Patience
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,7 @@ def make_http_server(
         tls=tls,
         max_header_size=MAX_HEADER_BYTES,
         max_body_size=4 * max_payload_bytes + 4 * MAX_HEADER_BYTES,
-        idle_connection_timeout=IDLE_S,
-        body_timeout=BODY_S,
+        patience=Patience(IDLE_S, BODY_S, time.monotonic),
     )
 
 
