@@ -329,11 +329,16 @@ def test_who_falls_behind_meanwhile_loses_nothing(service: ServiceProcess, broke
                 seen.append((frame["id"], int(frame["payload"].split(" ", 1)[0])))
 
         slow.socket.settimeout(0.2)
-        with suppress(TimeoutError):
-            while True:
-                read()
+
+        def has_caught_up() -> bool:
+            with suppress(TimeoutError):
+                while True:
+                    read()
+            behind: int = service.get("/stats").json()["readers_behind"]
+            return behind == 0
+
+        until(has_caught_up, "it has caught up")
         assert 0 < len(seen) < BROKER_WINDOW
-        until(lambda: service.get("/stats").json()["readers_behind"] == 0, "it has caught up")
         lock.close()
         slow.socket.settimeout(10)
         while not seen or seen[-1][1] != BROKER_WINDOW - 1:
@@ -350,6 +355,7 @@ def test_a_conflated_gap_does_not_pass_over_what_is_kept(service: ServiceProcess
     stored = store(service, {"topic": "a", "payload": "0"}, {"topic": "b", "payload": "0"})
     assert service.terminate() == 0
     started(service, MAX_HISTORY_SIZE="1")
+    service.wait_for(lambda: service.get("/health").json()["message_count"] == 1)
     with event_stream(service, f"?after={stored[0]['id'] - 1}&conflate=50") as stream:
         stream.next("welcome")
         gap = stream.next("gap")

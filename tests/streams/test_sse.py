@@ -18,6 +18,11 @@ from tests.service_process import ServiceProcess
 from tests.streams.reading import EventStream, event_stream, own_topic, until
 
 
+def until_nobody_reads(service: ServiceProcess) -> None:
+    """Wait until the service has noticed that the readers of other tests have left."""
+    service.wait_for(lambda: service.get("/health").json()["websocket_connections"] == 0)
+
+
 def test_the_form_of_an_event(shared: ServiceProcess) -> None:
     """A message is one event with its position, its type and one line of JSON, and nothing else."""
     topic = own_topic()
@@ -74,6 +79,7 @@ def test_an_empty_last_event_id_is_none(shared: ServiceProcess) -> None:
 
 def test_a_wrong_last_event_id_is_refused(shared: ServiceProcess) -> None:
     """What is no position is a 422 before the stream begins, and takes no place."""
+    until_nobody_reads(shared)
     answer = send(shared, "GET", "/events", headers={"Last-Event-ID": "yesterday"})
     assert answer.status == 422
     assert answer.json()["errors"][0]["path"] == "Last-Event-ID"
@@ -287,6 +293,7 @@ def test_the_end_of_the_service_ends_the_stream_in_order(service: ServiceProcess
 
 def test_head_and_old_http_get_no_stream(shared: ServiceProcess) -> None:
     """HEAD answers with the headers and takes no place; HTTP/1.0, which has no chunks, an end."""
+    until_nobody_reads(shared)
     answer = send(shared, "HEAD", "/events")
     assert (answer.status, answer.content) == (200, b"")
     assert answer.headers["Content-Type"].startswith("text/event-stream")
@@ -296,7 +303,7 @@ def test_head_and_old_http_get_no_stream(shared: ServiceProcess) -> None:
         while found := peer.recv(4096):
             answered += found
     assert answered.startswith(b"HTTP/1.")
-    assert shared.get("/health").json()["websocket_connections"] == 0
+    until_nobody_reads(shared)
 
 
 def test_a_stalled_peer_does_not_hold_up_the_end(service: ServiceProcess) -> None:
