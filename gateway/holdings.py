@@ -85,7 +85,7 @@ class Holdings:
                 text, min(qos, MAX_QOS), before.since_us if before else self._now_us()
             )
             wanted = {**self._wanted, text: entry}
-            granted = await self._adjust(wanted)
+            granted = await self._adjust_or_not(wanted)
             entry = Subscription(text, min(entry.qos, granted.get(text, entry.qos)), entry.since_us)
             try:
                 await self._stored.add(entry)
@@ -113,7 +113,7 @@ class Holdings:
                 del self.refused[text]
             else:
                 try:
-                    await self._adjust(wanted)
+                    await self._adjust_or_not(wanted)
                 except BrokerError:
                     await self._stored.add(self._wanted[text])
                     raise
@@ -132,6 +132,7 @@ class Holdings:
                 await self._adjust(self._wanted)
             except BrokerError:
                 self._forget_use(text)
+                await self._adjust_back()
                 raise
 
     async def release(self, text: str) -> None:
@@ -226,7 +227,17 @@ class Holdings:
             del self._held[text]
         return granted
 
+    async def _adjust_or_not(self, wanted: dict[str, Subscription]) -> dict[str, int]:
+        """Adjust; where the broker refuses one filter of several, let go of the others again."""
+        try:
+            return await self._adjust(wanted)
+        except BrokerError:
+            await self._adjust_back()
+            raise
+
     async def _adjust_back(self) -> None:
+        if not self._broker.connection:
+            return  # the renewal begins with what is wanted
         try:
             await self._adjust(self._wanted)
         except BrokerError as error:
