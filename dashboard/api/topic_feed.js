@@ -1,12 +1,16 @@
 // Keeps the topic tree true: listens first, then loads what is known, so that nothing falls in
 // between. After each break it begins anew: the present state is what counts here.
+// Events: "state", "status", "change" when the tree has changed, "failed" with a Refusal.
 
+import { isSpecial } from "../model/filter.js";
 import { Stream } from "./stream.js";
 
 // Each topic at most once in so many ms: faster than the eye wants to follow in a table.
 const CONFLATE_MS = 400;
 const PAGE = 1_000;
 const AGAIN_MS = 3_000;
+// `#` leaves out what begins with `$`. The broker's own topics come when a subscription has them.
+const EVERYTHING = ["#", "$SYS/#"];
 // What comes while the topics are loaded; beyond it the load that follows is newer anyway.
 const MOST_WAITING = 50_000;
 
@@ -22,13 +26,14 @@ export class TopicFeed extends EventTarget {
     this.loaded = false;
     this.state = "closed";
     this.stream = new Stream(session, {
-      topics: ["#"],
+      topics: EVERYTHING,
       conflate: CONFLATE_MS,
       on: {
         welcome: (frame) => {
           this.clock.set(Date.parse(frame.timestamp));
-          this.#welcome(frame);
+          this.#begin();
         },
+        filtered: () => this.#begin(),
         messages: (messages) => this.#take(messages),
         status: (frame) => this.#tell("status", frame),
         state: (state, detail) => {
@@ -52,21 +57,21 @@ export class TopicFeed extends EventTarget {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
-  /** Load what is known; `frame` said where the stream begins. */
-  async #welcome(frame) {
+  /** Load what is known: the stream brings what comes from here on. */
+  async #begin() {
     this.#loading?.abort();
     const loading = new AbortController();
     this.#loading = loading;
     this.loaded = false;
     this.#waiting = [];
-    this.#tell("welcome", frame);
     try {
       await this.#load(loading.signal);
+      this.#followSpecial();
       this.#tell("change");
     } catch (error) {
       if (error.name === "AbortError") return;
       this.#tell("failed", error);
-      const again = setTimeout(() => this.#welcome(frame), AGAIN_MS);
+      const again = setTimeout(() => this.#begin(), AGAIN_MS);
       loading.signal.addEventListener("abort", () => clearTimeout(again));
     }
   }
@@ -91,6 +96,12 @@ export class TopicFeed extends EventTarget {
     const waiting = this.#waiting;
     this.#waiting = [];
     this.#take(waiting);
+  }
+
+  /** Some brokers have topics of their own besides `$SYS`: what is known is followed, too. */
+  #followSpecial() {
+    const roots = [...(this.tree.root.children?.keys() ?? [])].filter(isSpecial);
+    this.stream.filter([...new Set([...EVERYTHING, ...roots.map((root) => `${root}/#`)])]);
   }
 
   #take(messages) {

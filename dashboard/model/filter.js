@@ -12,11 +12,14 @@ export function isFilter(text) {
   );
 }
 
+/** Whether it is the broker's own: wildcards at the beginning of a filter leave it out. */
+export const isSpecial = (topic) => topic.startsWith("$");
+
 /** Return a function that says whether a topic matches. */
 export function matcher(filter) {
   const wanted = filter.split("/");
   return (topic) => {
-    if (topic.startsWith("$") && /^[+#]/.test(filter)) return false;
+    if (isSpecial(topic) && /^[+#]/.test(filter)) return false;
     const levels = topic.split("/");
     for (let place = 0; place < wanted.length; place += 1) {
       if (wanted[place] === "#") return levels.length >= place;

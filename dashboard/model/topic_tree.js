@@ -1,7 +1,7 @@
 // Everything that the plant says, as a tree: each topic with its newest value, how many messages,
 // how often, and when; each branch with the sums of what is below it. Does not: paint, or ask.
 
-import { isFilter, matcher } from "./filter.js";
+import { isFilter, isSpecial, matcher } from "./filter.js";
 import { detached, line } from "./payload.js";
 import { Rate } from "./rate.js";
 
@@ -17,7 +17,7 @@ export class Branch {
   count = 0;
   seen = 0;
   rate = new Rate();
-  /** When it last changed on this page: what the highlight goes by. */
+  /** When its own value last came on this page: what the highlight goes by. */
   changed = 0;
   /** The newest message's line, or null for a branch that is no topic. */
   value = null;
@@ -43,9 +43,11 @@ export class Branch {
     return found;
   }
 
+  /** By name, numbers by their size; what is the broker's own comes last. */
   get sorted() {
-    this.#sorted ??= [...(this.children?.values() ?? [])].sort((a, b) =>
-      NATURAL.compare(a.name, b.name),
+    const last = (branch) => this.parent === null && isSpecial(branch.name);
+    this.#sorted ??= [...(this.children?.values() ?? [])].sort(
+      (a, b) => last(a) - last(b) || NATURAL.compare(a.name, b.name),
     );
     return this.#sorted;
   }
@@ -131,8 +133,8 @@ export class TopicTree {
       up.count += many;
       up.rate.add(many, nowMs);
       up.seen = Math.max(up.seen, seen);
-      up.changed = nowMs;
     }
+    branch.changed = nowMs;
     this.#show(branch, message);
   }
 
@@ -184,9 +186,9 @@ export class TopicTree {
     visit(this.root);
   }
 
-  /** Open level by level what fits into so many rows. */
+  /** Open level by level what fits into so many rows; not what is the broker's own. */
   openFirst(most) {
-    let level = this.root.sorted;
+    let level = this.root.sorted.filter(({ name }) => !isSpecial(name));
     let shown = level.length;
     while (level.length) {
       const below = level.flatMap((branch) => branch.sorted);

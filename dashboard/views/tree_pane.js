@@ -5,8 +5,9 @@ import * as format from "../page/format.js";
 import { VirtualList } from "../page/virtual_list.js";
 import { fillRow, makeRow } from "./tree_rows.js";
 
-// So many rows are opened by themselves: a small plant is seen whole, a large one by its parts.
-const OPEN_ROWS = 48;
+// At least so many rows are opened by themselves, or what the screen has room for: a small plant
+// is seen whole, a large one by its parts.
+const OPEN_ROWS = 20;
 
 export class TreePane {
   #rows = [];
@@ -133,7 +134,7 @@ export class TreePane {
     if (this.#shape === this.tree.shape) return;
     if (!this.#begun && this.tree.topicCount) {
       this.#begun = true;
-      this.tree.openFirst(OPEN_ROWS);
+      this.tree.openFirst(Math.max(OPEN_ROWS, this.list.pageRows));
     }
     const wanted = this.tree.openTo(this.#toReveal);
     const under = this.#rows[this.#cursor];

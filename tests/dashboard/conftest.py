@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,23 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
         RATE_LIMIT_ENABLED="false",
         CORS_ORIGINS="",
         **broker.settings,
+    )
+    service.start(ready=True)
+    yield Plant(service, broker)
+    service.kill()
+    broker.stop()
+    assert "Traceback" not in service.log(), service.log()
+
+
+@pytest.fixture
+def small(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Plant]:
+    """A service of the test's own that may be stopped; it keeps five messages, or so many as a
+    test says by parametrizing it."""
+    kept = str(getattr(request, "param", 5))
+    broker = make_broker(tmp_path / "broker")
+    broker.start()
+    service = ServiceProcess(
+        tmp_path, MQTT_BROKER_PORT=str(broker.port), MAX_HISTORY_SIZE=kept, **broker.settings
     )
     service.start(ready=True)
     yield Plant(service, broker)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
@@ -48,6 +48,42 @@ class Plant:
         return number
 
 
+class HeldSocket:
+    """The page's WebSocket, of which every frame waits from the first one with `words` on."""
+
+    def __init__(self, words: str) -> None:
+        self._words = words
+        self._waiting: list[tuple[Callable[[Any], None], Any]] = []
+        self._held: set[int] = set()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a frame waits."""
+        return bool(self._waiting)
+
+    def take(self, socket: Any) -> None:
+        """Stand between a socket of the page and the service."""
+        server = socket.connect_to_server()
+        socket.on_message(lambda frame: self._pass(server.send, 0, frame))
+        server.on_message(lambda frame: self._pass(socket.send, 1, frame))
+
+    def _pass(self, send: Callable[[Any], None], direction: int, frame: Any) -> None:
+        if self._words and self._words in str(frame):
+            self._held.add(direction)
+        if direction in self._held:
+            self._waiting.append((send, frame))
+        else:
+            send(frame)
+
+    def release(self) -> None:
+        """Let everything through, now and from now on."""
+        waiting, self._waiting = self._waiting, []
+        self._words = ""
+        self._held.clear()
+        for send, frame in waiting:
+            send(frame)
+
+
 class Look:
     """The dashboard in a browser, as a person sees and touches it."""
 
@@ -85,6 +121,20 @@ class Look:
         self.page.keyboard.press("/")
         self.page.keyboard.type(text)
 
+    def hold(self, address: str, words: str) -> HeldSocket:
+        """Hold frames of sockets that are opened from now on with `address` in their own."""
+        held = HeldSocket(words)
+        self.page.route_web_socket(lambda url: address in url, held.take)
+        return held
+
+    def wait_for_frame(self, held: HeldSocket) -> None:
+        """Wait until a frame is held."""
+        for _ in range(1_500):
+            if held.is_waiting:
+                return
+            self.page.wait_for_timeout(10)
+        raise AssertionError("no such frame came")
+
     def run(self, script: str, argument: Any = None) -> Any:
         """Run a script in the page."""
         return self.page.evaluate(script, argument)
@@ -98,12 +148,17 @@ def look_at(
     *,
     size: dict[str, int] | None = None,
     scheme: str = "light",
+    touch: bool = False,
     expected: tuple[str, ...] = (),
 ) -> Iterator[Look]:
     """Open the dashboard; at the end nothing was asked of others and nothing was complained of,
     but for what is `expected`."""
     context = browser.new_context(
-        viewport=size or WIDE, color_scheme=scheme, accept_downloads=True, reduced_motion="reduce"
+        viewport=size or WIDE,
+        color_scheme=scheme,
+        has_touch=touch,
+        accept_downloads=True,
+        reduced_motion="reduce",
     )
     try:
         page = context.new_page()

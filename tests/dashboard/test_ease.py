@@ -85,6 +85,24 @@ def test_a_phone_shows_everything_without_scrolling_sideways(
     seen.page.locator(".tree .grid").wait_for()
 
 
+def test_a_tap_on_a_branch_opens_it(plant: Plant, look: Callable[..., Look]) -> None:
+    """On a phone a branch opens and closes under the thumb, and the tree stays; a topic's page
+    comes in its place."""
+    root = own_topic("_tapped")
+    plant.say(f"{root}/below/leaf", "1")
+    seen = look(size=PHONE, touch=True)
+    seen.row(root).wait_for()
+    seen.run("() => document.querySelector('button[title^=Close]').click()")  # not on a phone
+    for name, states in ((root, ("true", "false", "true")), ("below", ("true",))):
+        for expanded in states:
+            seen.row(name).tap()
+            seen.page.locator(f".row[aria-expanded={expanded}]", has_text=name).wait_for()
+            assert seen.page.locator(".tree .grid").is_visible() and "topic?" not in seen.page.url
+    seen.row("leaf").tap()
+    seen.wait_text(".topic .path", f"{root}/below/leaf")
+    assert not seen.page.locator(".tree .grid").is_visible()
+
+
 def test_dark_is_dark_and_light_is_light(look: Callable[..., Look]) -> None:
     """The system's choice decides, at once."""
     seen = look()

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.dashboard.looking import Look, Plant, own_topic
-from tests.mosquitto import make_broker
 from tests.service_process import ServiceProcess
 
 pytestmark = pytest.mark.needs_chromium
 # What a browser says of a service that has stopped; the page says it in words.
 AWAY = ("ERR_CONNECTION_REFUSED", "WebSocket connection to", "ERR_CONNECTION_RESET", "ERR_EMPTY")
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Plant]:
-    """A service of the test's own that keeps five messages, and may be stopped."""
-    broker = make_broker(tmp_path / "broker")
-    broker.start()
-    service = ServiceProcess(
-        tmp_path, MQTT_BROKER_PORT=str(broker.port), MAX_HISTORY_SIZE="5", **broker.settings
-    )
-    service.start(ready=True)
-    yield Plant(service, broker)
-    service.kill()
-    broker.stop()
-    assert "Traceback" not in service.log(), service.log()
 
 
 def lines(seen: Look) -> list[str]:
@@ -69,6 +52,28 @@ def test_it_follows_a_filter_and_can_be_paused(plant: Plant, look: Callable[...,
     seen.wait_text(".log .row .line", "other")
     seen.page.locator(".log .row .topic").first.click()
     seen.wait_text(".topic .path", f"{root}/c")
+
+
+def test_a_filter_typed_before_the_service_answered_holds(
+    plant: Plant, look: Callable[..., Look]
+) -> None:
+    """While the page still waits for the first frame, another filter is typed: that one counts."""
+    root = own_topic()
+    seen = look()
+    held = seen.hold(root, '"welcome"')
+    seen.go("live", filter=f"{root}/a")
+    seen.wait_for_frame(held)
+    seen.page.keyboard.press("/")
+    seen.page.locator("#live-filter").fill(f"{root}/b")
+    seen.page.keyboard.press("Enter")
+    seen.wait_until("() => location.hash.endsWith('/b')")
+    seen.wait_text(".live .foot", "Connecting")
+    held.release()
+    seen.wait_text(".live .foot", "Following")
+    plant.say(f"{root}/a", "not this one")
+    plant.say(f"{root}/b", "this one")
+    seen.wait_text(".log .row .line", "this one")
+    assert lines(seen) == ["this one"]
 
 
 def test_a_filter_that_is_none_is_said(look: Callable[..., Look]) -> None:

@@ -108,6 +108,47 @@ def test_thousands_of_topics_make_only_the_rows_one_sees(
     assert seen.page.locator(".tree .row").count() < 80
 
 
+@pytest.mark.needs_mosquitto
+@pytest.mark.parametrize("small", [1_000], indirect=True)
+def test_the_brokers_own_topics_come_with_a_subscription(
+    small: Plant, look: Callable[..., Look]
+) -> None:
+    """Without a subscription of their own they are figures under Health; once one covers them they
+    are in the tree, last and closed, and change by themselves, here and after a reload."""
+    small.say("zz", "1")
+    seen = look("#/health", url=small.service.url)
+    seen.wait_text(".columns .facts", "mosquitto version")
+    seen.go("topics")
+    seen.row("zz").wait_for()
+    assert seen.row("$SYS").count() == 0
+    for wanted in ("$SYS/broker/uptime", "$odd/#"):
+        assert small.service.post("/subscribe", {"topic": wanted}).status == 200
+    seen.row("$SYS").wait_for()
+    for again in (False, True):
+        if again:
+            small.service.post("/publish", {"topic": "$odd/one", "payload": "1", "qos": 1})
+            seen.page.reload()
+        names = seen.page.locator(".tree .row:visible .label")
+        seen.wait_until(
+            "many => document.querySelectorAll('.tree .row:not([hidden])').length >= many",
+            2 + again,
+        )
+        assert names.all_inner_texts() == ["zz", *(["$odd"] if again else []), "$SYS"]
+        seen.row("$SYS").click()
+        seen.row("broker").click()
+        seen.row("uptime").wait_for()
+        told = seen.cell("uptime", "value")
+        seen.wait_until(
+            "told => [...document.querySelectorAll('.row:not([hidden])')].some((row) =>"
+            " row.innerText.includes('uptime') && !row.innerText.includes(told))",
+            told,
+        )
+    seen.row("$odd").click()
+    seen.row("one").wait_for()
+    small.service.post("/publish", {"topic": "$odd/one", "payload": "followed", "qos": 1})
+    seen.wait_text(".tree .row .value", "followed")
+
+
 def test_it_paints_at_most_once_a_frame(look: Callable[..., Look]) -> None:
     """However often a paint is asked for between two frames, there is one."""
     seen = look()
