@@ -2,33 +2,49 @@
 // {kind: "added" | "removed" | "changed", path, before, after}, or lines for texts.
 
 const MOST = 500;
+// What is nested deeper is compared as a whole.
+const DEEPEST = 50;
+// Longer values are cut in the table.
+const LETTERS = 1_000;
 
 const isBox = (value) => value !== null && typeof value === "object";
 
 /** Compare two JSON values member by member. */
 export function jsonChanges(before, after) {
   const changes = [];
-  const compare = (old, now, path) => {
+  const compare = (old, now, path, depth) => {
     if (changes.length >= MOST) return;
-    if (isBox(old) && isBox(now) && Array.isArray(old) === Array.isArray(now)) {
+    const alike = isBox(old) && isBox(now) && Array.isArray(old) === Array.isArray(now);
+    if (alike && depth < DEEPEST) {
       for (const name of new Set([...Object.keys(old), ...Object.keys(now)])) {
         const inner = Array.isArray(now) ? `${path}[${name}]` : `${path}.${name}`;
         if (!Object.hasOwn(now, name)) {
           changes.push({ kind: "removed", path: inner, before: show(old[name]) });
         } else if (!Object.hasOwn(old, name)) {
           changes.push({ kind: "added", path: inner, after: show(now[name]) });
-        } else compare(old[name], now[name], inner);
+        } else compare(old[name], now[name], inner, depth + 1);
       }
-    } else if (old !== now) {
+    } else if (alike ? written(old) !== written(now) : old !== now) {
       const step = typeof old === "number" && typeof now === "number" ? now - old : undefined;
       changes.push({ kind: "changed", path, before: show(old), after: show(now), step });
     }
   };
-  compare(before, after, "$");
+  compare(before, after, "$", 0);
   return changes;
 }
 
-const show = (value) => JSON.stringify(value);
+function written(value) {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return "…"; // nested deeper than the browser can write
+  }
+}
+
+function show(value) {
+  const text = written(value);
+  return text.length > LETTERS ? `${text.slice(0, LETTERS)}…` : text;
+}
 
 // Texts longer than this many lines are compared at their ends only: the table grows with both.
 const LONGEST = 400;

@@ -70,6 +70,33 @@ export function hexDump(bytes) {
   return lines.join("\n") || "(empty)";
 }
 
+const PIECE = /"(?:\\.|[^"\\])*"|[{}[\],:]|[^\s{}[\],:"]+/g;
+// Deeper levels are not indented further: a payload of brackets alone would fill the memory.
+const DEEPEST = 40;
+
+/**
+ * Lay out JSON that is valid, up to so many letters. Each value stays as it was written: 1.0 is no
+ * 1, and a long number keeps all its digits, which a number of JavaScript has no room for.
+ */
+export function laidOut(text, most = Infinity) {
+  let out = "";
+  let depth = 0;
+  let last = "";
+  for (const [piece] of text.matchAll(PIECE)) {
+    const closes = piece === "}" || piece === "]";
+    const opened = last === "{" || last === "[";
+    if (closes) depth -= 1;
+    if ((closes && !opened) || (!closes && (opened || last === ","))) {
+      out += `\n${"  ".repeat(Math.min(depth, DEEPEST))}`;
+    } else if (last === ":") out += " ";
+    out += piece;
+    if (piece === "{" || piece === "[") depth += 1;
+    last = piece;
+    if (out.length > most) break;
+  }
+  return out;
+}
+
 const TOKEN =
   /("(?:\\.|[^"\\])*")(\s*:)?|\b(?:true|false|null)\b|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 

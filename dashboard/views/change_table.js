@@ -5,9 +5,6 @@ import * as format from "../page/format.js";
 
 /** `changes` are those of model/diff.js. */
 export function changeTable(changes) {
-  if (!changes.length) {
-    return el("p", { class: "note" }, "The same values, written differently.");
-  }
   return el(
     "table",
     { class: "changes" },

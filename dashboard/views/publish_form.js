@@ -1,5 +1,6 @@
 // Publishes one message: topic with suggestions, payload as text, JSON or base64, QoS, retain.
 
+import { laidOut } from "../model/payload.js";
 import { Combobox } from "../page/combobox.js";
 import { el, mark, say, segments } from "../page/dom.js";
 
@@ -172,7 +173,7 @@ export class PublishForm {
   }
 
   #format() {
-    this.payload.value = JSON.stringify(JSON.parse(this.payload.value), null, 2);
+    this.payload.value = laidOut(this.payload.value);
     this.#check();
   }
 

@@ -4,13 +4,15 @@ import { el, mark, say, segments } from "../page/dom.js";
 import * as format from "../page/format.js";
 import { jsonChanges, lineChanges } from "../model/diff.js";
 import { changeTable } from "./change_table.js";
-import { bytesOf, hexDump, jsonOf, jsonParts, sizeOf } from "../model/payload.js";
+import { bytesOf, hexDump, jsonOf, jsonParts, laidOut, sizeOf } from "../model/payload.js";
 
 // Letters shown at first: more would make the page slow, and is one press away.
 const SHOWN = 20_000;
 const SHOWN_BYTES = 4_096;
 // A value so short is read across the room.
 const SHORT = 24;
+const EARLIER = "Showing an earlier message. ";
+const HELD = "Held while text in it is selected: there is a newer message. ";
 const FORMS = [
   ["pretty", "Pretty"],
   ["text", "Text"],
@@ -21,8 +23,11 @@ const FORMS = [
 export class ValueCard {
   #message = null;
   #previous = null;
+  #painted = null;
+  #pinned = false;
   #form = "pretty";
   #whole = false;
+  #held = false;
 
   constructor({ clock, onlatest, toast }) {
     this.clock = clock;
@@ -41,11 +46,15 @@ export class ValueCard {
       onclick: () => this.#showAll(),
     });
     this.facts = el("dl", { class: "facts inline" });
+    const newest = () => {
+      this.#release();
+      onlatest();
+    };
     this.pinned = el(
       "p",
       { class: "pinned", hidden: true },
       el("span", {}),
-      el("button", { type: "button", class: "quiet", onclick: onlatest }, "Back to the newest"),
+      el("button", { type: "button", class: "quiet", onclick: newest }, "Back to the newest"),
     );
     this.copy = el(
       "button",
@@ -56,12 +65,15 @@ export class ValueCard {
       "section",
       { class: "card value-card", "aria-label": "Value" },
       el("div", { class: "bar" }, this.forms.root, this.copy),
+      this.content, // what is below may come and go without moving what is being selected
       this.pinned,
-      this.content,
       this.more,
       this.facts,
     );
     this.forms.press(this.#form);
+    document.addEventListener("selectionchange", () => {
+      if (this.#held && !this.#isBeingSelected()) this.paint();
+    });
   }
 
   /** Show a message beside the one before it, which may be null. `pinned`: it is not the newest. */
@@ -69,25 +81,26 @@ export class ValueCard {
     if (message?.id !== this.#message?.id) this.#whole = false;
     this.#message = message;
     this.#previous = previous;
-    this.pinned.hidden = !pinned;
-    if (pinned) say(this.pinned.firstChild, "Showing an earlier message. ");
+    if (pinned || this.#pinned) this.#release(); // somebody asked for this one
+    this.#pinned = pinned;
     this.paint();
   }
 
   #choose(form) {
-    getSelection().removeAllRanges();
+    this.#release();
     this.#form = form;
     this.forms.press(form);
     this.paint();
   }
 
   #showAll() {
+    this.#release();
     this.#whole = true;
     this.paint();
   }
 
   async #copy() {
-    const message = this.#message;
+    const message = this.#painted;
     if (!message) return;
     try {
       await navigator.clipboard.writeText(message.payload);
@@ -101,12 +114,18 @@ export class ValueCard {
     const message = this.#message;
     mark(this.root, "data-empty", message === null);
     if (!message) {
+      this.#painted = null;
+      this.pinned.hidden = true;
       this.content.replaceChildren(el("p", { class: "note" }, "No message to show."));
       this.facts.replaceChildren();
       this.more.hidden = true;
       return;
     }
-    if (this.#isBeingSelected()) return; // who copies a value must not lose it to the next one
+    this.#held = this.#isBeingSelected() && message !== this.#painted;
+    this.pinned.hidden = !this.#pinned && !this.#held;
+    say(this.pinned.firstChild, this.#held ? HELD : EARLIER);
+    if (this.#held) return; // who copies a value must not lose it to the next one
+    this.#painted = message;
     mark(this.content, "data-form", this.#form);
     this.content.classList.toggle("short", false);
     const parts = {
@@ -121,7 +140,11 @@ export class ValueCard {
 
   #isBeingSelected() {
     const selection = getSelection();
-    return !selection.isCollapsed && this.content.contains(selection.anchorNode);
+    return selection.toString().trim() !== "" && this.content.contains(selection.anchorNode);
+  }
+
+  #release() {
+    if (this.#isBeingSelected()) getSelection().removeAllRanges();
   }
 
   #pretty() {
@@ -135,7 +158,8 @@ export class ValueCard {
       );
       return this.#text(message.payload);
     }
-    const [text] = this.#cut(JSON.stringify(json, null, 2));
+    const most = this.#whole ? Infinity : SHOWN;
+    const [text] = this.#cut(laidOut(message.payload, most), message.payload);
     return [
       el(
         "pre",
@@ -147,10 +171,11 @@ export class ValueCard {
     ];
   }
 
-  #cut(text) {
+  /** What is shown of a text at first; `payload` is what it was made of. */
+  #cut(text, payload = text) {
     const long = text.length > SHOWN && !this.#whole;
     this.more.hidden = !long;
-    if (long) say(this.more, `Show all ${format.whole(text.length)} letters`);
+    if (long) say(this.more, `Show all ${format.whole(payload.length)} letters`);
     return [long ? text.slice(0, SHOWN) : text];
   }
 
@@ -178,7 +203,10 @@ export class ValueCard {
       return [el("p", { class: "note" }, "The same as the message before.")];
     }
     const [old, fresh] = [jsonOf(before), jsonOf(now)];
-    if (old !== undefined && fresh !== undefined) return [changeTable(jsonChanges(old, fresh))];
+    if (old !== undefined && fresh !== undefined) {
+      const changes = jsonChanges(old, fresh);
+      if (changes.length) return [changeTable(changes)]; // else they are written differently
+    }
     const text = (message) =>
       (message.encoding === "base64" ? hexDump(bytesOf(message)) : message.payload).slice(0, SHOWN);
     return [

@@ -55,6 +55,60 @@ def test_bytes_are_shown_as_bytes(plant: Plant, look: Callable[..., Look]) -> No
     seen.wait_text(".past .row .line", "40 bytes: c8 c9")
 
 
+def test_a_value_that_is_being_selected_stays(plant: Plant, look: Callable[..., Look]) -> None:
+    """Who selects a value to copy it keeps it when others come, and is told so; once it is let go,
+    or somebody asks for the newest, the newest is there."""
+    topic = own_topic()
+    plant.say(topic, "first value")
+    seen = look(f"#/topic?t={topic}")
+    content = seen.page.locator(".value-card .content")
+    for newest, following in (("first value", "second value"), ("third value", "fourth value")):
+        content.get_by_text(newest).dblclick(position={"x": 12, "y": 8})
+        selected = seen.run("() => getSelection().toString()")
+        assert selected.strip() and selected in newest
+        plant.say(topic, "one between", following)
+        seen.wait_text(".past .row .line", following)
+        seen.wait_text(".value-card .pinned", "there is a newer message")
+        assert content.inner_text() == newest
+        assert seen.run("() => getSelection().toString()") == selected
+        if newest == "first value":
+            seen.run("() => getSelection().removeAllRanges()")
+        else:
+            seen.page.get_by_role("button", name="Back to the newest").click()
+        content.get_by_text(following).wait_for()
+        assert not seen.page.locator(".value-card .pinned").is_visible()
+        plant.say(topic, "third value")
+        content.get_by_text("third value").wait_for()
+
+
+def test_numbers_are_shown_as_they_were_sent(plant: Plant, look: Callable[..., Look]) -> None:
+    """Laid out, JSON keeps 11.0 and every digit of a long number; two that differ only there are
+    not called the same; what is nested beyond sense harms nobody."""
+    topic = own_topic()
+    one = '{"value":11.0,"serial":9007199254740992,"none":[],"in":{"a":[1,2]}}'
+    other = one.replace("0992", "0993")
+    plant.say(topic, one, other)
+    seen = look(f"#/topic?t={topic}")
+    content = seen.page.locator(".value-card .content")
+    seen.wait_text(".value-card .content", "9007199254740993")
+    assert content.inner_text() == (
+        '{\n  "value": 11.0,\n  "serial": 9007199254740993,\n  "none": [],\n'
+        '  "in": {\n    "a": [\n      1,\n      2\n    ]\n  }\n}'
+    )
+    seen.page.locator(".value-card .segments").get_by_text("Changes").click()
+    assert seen.page.locator(".lines .line").all_inner_texts() == [
+        f"\N{MINUS SIGN} {one}",
+        f"+ {other}",
+    ]
+    deep = "[" * 30_000 + "%d" + "]" * 30_000
+    plant.say(topic, deep % 1, deep % 2)
+    seen.wait_text(".changes .after", "…")
+    seen.page.locator(".value-card .segments").get_by_text("Pretty").click()
+    seen.page.get_by_role("button", name="Show all 60,001 letters").wait_for()
+    plant.say(topic, "still alive")
+    content.get_by_text("still alive").wait_for()
+
+
 def test_the_history_pages_back_without_end(plant: Plant, look: Callable[..., Look]) -> None:
     """Scrolling down brings page after page to the first message; new ones come in on top."""
     topic = own_topic()
