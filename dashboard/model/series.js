@@ -13,6 +13,8 @@ export class Series {
   max = [];
   counts = [];
   skipped = 0;
+  /** Where the last bucket begins that was loaded. */
+  #loadedTo = -Infinity;
 
   /** `field` is a path into JSON, or "" where the payload is the number. */
   constructor(topic, field) {
@@ -44,6 +46,7 @@ export class Series {
     this.max = points.map((point) => point.max);
     this.counts = points.map((point) => point.count);
     this.skipped = skipped;
+    this.#loadedTo = this.times.at(-1) ?? -Infinity;
   }
 
   /** Take one live number. One that is older than the last bucket is in the history only. */
@@ -69,6 +72,11 @@ export class Series {
       list.push(value);
       if (list.length > MOST) list.shift();
     }
+  }
+
+  /** Take a number that came while the history was asked: its last bucket may have it already. */
+  addNewer(seconds, number, bucketSeconds) {
+    if (seconds >= this.#loadedTo + bucketSeconds) this.add(seconds, number, bucketSeconds);
   }
 
   /** Where nothing came for much longer than usual: [[from, to]], in seconds. */

@@ -25,9 +25,11 @@ export class ChartCard {
   #asked = null;
   #loadedAt = 0;
   #hovered = null;
+  /** Live numbers that came while the chart was being loaded, or null when it is not. */
+  #meanwhile = null;
 
   constructor({ service, tree, painter, clock, onproblem }) {
-    Object.assign(this, { service, tree, painter, clock, onproblem });
+    Object.assign(this, { service, painter, clock, onproblem });
     this.paint = this.paint.bind(this);
     this.controls = new ChartControls({
       complete: (text) => tree.complete(text),
@@ -117,6 +119,7 @@ export class ChartCard {
     const asked = new AbortController();
     this.#asked = asked;
     this.#loadedAt = performance.now();
+    this.#meanwhile = [];
     try {
       if (this.#span.range === "all" && this.#oldest === null) await this.#findOldest(asked.signal);
       const [from, to] = this.#span.ends(this.#now, this.#oldest);
@@ -141,6 +144,8 @@ export class ChartCard {
       if (asked.signal.aborted) return;
       this.#bucket = bucket;
       answers.forEach((answer, at) => list[at].load(answer));
+      for (const [series, ...point] of this.#meanwhile) series.addNewer(...point, bucket);
+      this.#meanwhile = null;
       this.controls.fault("");
     } catch (error) {
       if (error.name !== "AbortError") this.controls.fault(error.message);
@@ -172,8 +177,10 @@ export class ChartCard {
       const json = jsonOf(message);
       for (const one of series) {
         const number = numberAt(json, one.field);
-        if (number !== undefined)
-          one.add(Date.parse(message.timestamp) / 1000, number, this.#bucket);
+        if (number === undefined) continue;
+        const seconds = Date.parse(message.timestamp) / 1000;
+        one.add(seconds, number, this.#bucket);
+        this.#meanwhile?.push([one, seconds, number]);
       }
     }
     this.painter.ask(this.paint);
@@ -203,17 +210,19 @@ export class ChartCard {
     Route.go("topic", { ...pairs(this.#params), ...change });
   }
 
-  #add(topic) {
-    const field = this.#fieldOf(topic);
-    const { name } = new Series(topic, field);
-    if (this.#list.some((series) => series.name === name)) return;
-    this.#go({ with: [...this.#params.getAll("with"), name] });
-  }
-
-  /** A topic's first number, by its newest value as the tree has it. */
-  #fieldOf(topic) {
-    const line = this.tree.find(topic)?.value ?? "";
-    return numberPaths(jsonOf({ payload: line }))[0] ?? "";
+  /** Draw the first number of another topic's newest message as well. */
+  async #add(topic) {
+    try {
+      const [newest] = await this.service.get("messages", { topic, limit: 1 });
+      if (!newest) throw new Error(`The history has no message of ${topic}.`);
+      const [field] = numberPaths(jsonOf(newest));
+      if (field === undefined) throw new Error(`There is no number in ${topic}.`);
+      const { name } = new Series(topic, field);
+      if (this.#list.some((series) => series.name === name)) return;
+      this.#go({ with: [...this.#params.getAll("with"), name] });
+    } catch (error) {
+      this.onproblem(error);
+    }
   }
 
   #moved(key) {

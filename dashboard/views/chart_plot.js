@@ -113,7 +113,7 @@ export class ChartPlot {
         },
         scales: { x: { time: true, range: () => this.range } },
         axes: [
-          this.#axis(palette, { size: 26, space: 70, values: times }),
+          this.#axis(palette, { size: 26, space: apartBy, values: times }),
           ...this.#sides(data, apart, palette),
         ],
         series: [{}, ...lines],
@@ -142,11 +142,11 @@ export class ChartPlot {
   /** One scale on the left; apart, the first has the left side and the second the right one. */
   #sides(data, apart, palette) {
     const values = (_, ticks) => ticks.map((tick) => format.value(tick));
-    if (!apart) return [this.#axis(palette, { scale: "y", size: 46, values })];
+    if (!apart) return [this.#axis(palette, { scale: "y", size: room, values })];
     return data.columns.slice(0, 2).map((_, at) =>
       this.#axis(palette, {
         scale: `y${at}`,
-        size: 46,
+        size: room,
         values,
         side: at ? 1 : 3,
         stroke: palette.lines[at],
@@ -175,6 +175,12 @@ export class ChartPlot {
     ctx.restore();
   }
 }
+
+/** Between two times on the axis: closer together where the chart is narrow. */
+const apartBy = (_, __, ___, ____, width) => Math.max(52, Math.min(70, width / 5));
+
+/** Room beside the chart, for the longest number that stands there. */
+const room = (_, numbers) => 18 + 6.5 * Math.max(2, ...(numbers ?? []).map(({ length }) => length));
 
 /** Times on the axis as everywhere else on the page: 24 hours, seconds only where they tell. */
 function times(_, ticks, __, ___, step) {

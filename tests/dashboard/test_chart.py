@@ -111,6 +111,55 @@ def test_fields_and_several_topics_in_one_chart(plant: Plant, look: Callable[...
     seen.page.locator(".chip:nth-child(2)").wait_for(state="detached")
 
 
+def test_a_topic_that_is_added_misses_nothing(plant: Plant, look: Callable[..., Look]) -> None:
+    """What comes after the added line was loaded, and before the stream brings that topic, is in
+    the chart as soon as it does; so is what comes then."""
+    root = own_topic()
+    unit = '"unit":"%s"' % ("a long word " * 20)  # longer than what the tree keeps of a value
+    plant.say(f"{root}/a", "1", "2")
+    plant.say(f"{root}/b", f'{{{unit},"value":10}}')
+    seen = look()
+    held = seen.hold(root, '"filter"')
+    seen.go("topic", t=f"{root}/a", range="5m")
+    plot_box(seen)
+    adder = seen.page.get_by_role("combobox", name="Add a topic")
+    adder.fill(f"{root}/b")
+    adder.press("Enter")
+    seen.wait_text(".chip:nth-child(2) .label", "b value")
+    seen.wait_until("() => document.querySelector('.chip:nth-child(2) .now').innerText === '10'")
+    seen.wait_for_frame(held)
+    plant.say(f"{root}/b", f'{{{unit},"value":900}}')
+    held.release()
+    above = "most => parseFloat(document.querySelector('.chip:nth-child(2) .now').innerText) > most"
+    seen.wait_until(above, 200)
+    plant.say(f"{root}/b", f'{{{unit},"value":90000}}')
+    seen.wait_until(above, 20_000)
+    adder.fill(f"{root}/nothing")
+    adder.press("Enter")
+    seen.wait_text(".toast", "has no message")
+
+
+def test_a_line_in_the_link_is_followed_though_it_came_before_the_stream(
+    plant: Plant, look: Callable[..., Look]
+) -> None:
+    """A line that is added while the page still waits for the first frame is live, too."""
+    root = own_topic()
+    plant.say(f"{root}/a", "1")
+    plant.say(f"{root}/b", "10")
+    seen = look()
+    held = seen.hold(root, '"welcome"')
+    seen.go("topic", t=f"{root}/a", range="5m")
+    seen.wait_for_frame(held)
+    seen.go("topic", t=f"{root}/a", range="5m", **{"with": f"{root}/b"})
+    seen.wait_until("() => document.querySelector('.chip .now')?.innerText === '10'")
+    held.release()
+    seen.wait_until("() => document.querySelector('.chip:nth-child(2) .now')?.innerText === '10'")
+    plant.say(f"{root}/b", "90000")
+    seen.wait_until(
+        "() => parseFloat(document.querySelector('.chip:nth-child(2) .now').innerText) > 20000"
+    )
+
+
 def test_picture_and_table_are_downloaded(
     plant: Plant, look: Callable[..., Look], tmp_path: Path
 ) -> None:
