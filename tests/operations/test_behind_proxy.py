@@ -14,6 +14,8 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.websocket import websocket_connect
 
 from client import MQTTAPIClient
+from tests.browser import chromium
+from tests.dashboard.looking import look_at
 from tests.mosquitto import EmbeddedStandIn, Mosquitto, mosquitto_path
 from tests.operations.nginx import EXAMPLE, Nginx
 from tests.service_process import Answer, ServiceProcess
@@ -146,6 +148,41 @@ async def test_streams_pass_through(proxy: ServiceProcess) -> None:
         HTTPRequest(proxy.url + "/events?topic=live&after=0&limit=1", request_timeout=10)
     )
     assert b"event: message" in events.body
+
+
+@pytest.mark.needs_chromium
+def test_the_dashboard_works_under_the_prefix(proxy: ServiceProcess) -> None:
+    """Led there from /mqtt/, a person sees the tree, a chart and the live log, and publishes; the
+    page asks for nothing outside the prefix, and a slash too much leads back to it."""
+    for number in (10, 20):
+        proxy.post("/publish", {"topic": "seen/value", "payload": str(number), "qos": 1})
+    proxy.wait_for(lambda: len(proxy.get("/messages?topic=seen/value").json()) == 2)
+    with chromium() as browser, look_at(browser, proxy.url, "/") as seen:
+        seen.wait_until("path => location.pathname === path", f"{PREFIX}/dashboard")
+        seen.page.goto(f"{proxy.url}/")
+        seen.wait_until("path => location.pathname === path", f"{PREFIX}/dashboard")
+        sockets: list[str] = []
+        seen.page.on("websocket", lambda socket: sockets.append(socket.url))
+        seen.go("topic", t="seen/value", range="5m")
+        seen.wait_text(".tree .row[aria-selected=true]", "20")
+        seen.wait_text(".value-card .content", "20")
+        seen.page.locator(".plot canvas").wait_for()
+        seen.go("live", filter="seen/#")
+        seen.wait_text(".live .foot", "Following")
+        proxy.post("/publish", {"topic": "seen/other", "payload": "by another", "qos": 1})
+        seen.wait_text(".log .row .line", "by another")
+        seen.go("publish", topic="seen/value")
+        seen.page.locator("#publish-payload").fill("30")
+        seen.page.get_by_role("button", name="Publish", exact=True).click()
+        seen.wait_text(".act .result", "Confirmed by the broker")
+        seen.go("topic", t="seen/value", range="5m")
+        seen.wait_text(".value-card .content", "30")
+        for name in ("Export CSV", "PNG"):
+            with seen.page.expect_download():
+                seen.page.get_by_role("button", name=name, exact=True).click()
+        assert sockets
+        address = proxy.url.replace("http", "ws") + "/ws?"
+        assert not [one for one in sockets if not one.startswith(address)]
 
 
 def test_our_own_pages_may_send_and_the_caller_is_known(proxy: ServiceProcess) -> None:
