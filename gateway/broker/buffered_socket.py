@@ -41,19 +41,30 @@ class BufferedSocket:
     def recv(self, size: int) -> bytes:
         """Return up to `size` bytes, b'' at the end; BlockingIOError when there is nothing."""
         if self._at == len(self._ahead):
-            try:
-                self._ahead, self._at = self._socket.recv(READ_BYTES), 0
-            except ConnectionResetError:
-                self.was_reset = True
-                raise
-            if self._quick_ack and self._ahead:
-                self._socket.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)  # the system forgets it
+            self._read_ahead()
         part = self._ahead[self._at : self._at + size]
         self._at += len(part)
         return part
 
+    def _read_ahead(self) -> None:
+        try:
+            self._ahead, self._at = self._socket.recv(READ_BYTES), 0
+        except ConnectionResetError:
+            self.was_reset = True
+            raise
+        if self._quick_ack and self._ahead:
+            self._socket.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)  # the system forgets it
+
     def look(self) -> tuple[bytes, int]:
-        """Return what was read ahead, and where in it the next unread byte is."""
+        """Read ahead if need be; return what was, and where in it the next unread byte is.
+
+        The end of the connection, or an error, is for `recv` to tell.
+        """
+        if self._at == len(self._ahead):
+            try:
+                self._read_ahead()
+            except OSError:
+                pass
         return self._ahead, self._at
 
     def skip_to(self, at: int) -> None:

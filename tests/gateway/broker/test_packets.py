@@ -195,6 +195,24 @@ def test_a_client_takes_what_is_whole_and_paho_the_rest() -> None:
     assert seen == [one.payload for one in sent]
 
 
+def test_a_message_that_comes_alone_takes_the_short_road() -> None:
+    """paho reads none of a message for which nothing was read ahead: it would cost five times as
+    much, for each message of a stream that is not dense."""
+    taken: list[bytes] = []
+    client = BufferedClient(CallbackAPIVersion.VERSION2, "x", protocol=MQTTv5, manual_ack=True)
+    client.on_message = lambda *_: pytest.fail("paho read it")
+    client.take_publish = lambda one: taken.append(one.payload) or True
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        client.buffered = BufferedSocket(ours)
+        client._sock = client.buffered  # type: ignore[assignment]
+        for payload in (b"first", b"second"):
+            theirs.sendall(_packet(Publish(b"a/b", payload, 0, False, False, 0, b""), True))
+            client.loop_read()
+        client._sock = None
+    assert taken == [b"first", b"second"]
+
+
 @settings(max_examples=100, deadline=None)
 @given(data=st.data(), five=st.booleans())
 def test_a_publish_that_we_write_is_one_that_paho_would_write(
