@@ -32,8 +32,8 @@ from client import (
     RetryPolicy,
     Unavailable,
 )
-from tests.client.bad_network import bad_network
 from tests.mqtt_client import mqtt_client
+from tests.relay import Relay, relay_to
 from tests.service_process import ServiceProcess
 
 # Pages for people, not for programs; and the two streams, which have tests of their own.
@@ -254,7 +254,8 @@ def test_a_rate_limit_is_waited_for_when_that_is_short(service: ServiceProcess) 
         assert [m.payload for m in client.messages("r", order="asc")] == [*map(str, range(60))]
     with MQTTAPIClient(service.url, retry=RetryPolicy(attempts=1)) as client:
         with pytest.raises(RateLimited) as raised:
-            for _ in range(60):
+            while True:  # a batch costs its messages, so that no machine is too slow for the limit
+                client.publish_many(("r", number) for number in range(40))
                 client.get_messages()
         assert raised.value.retry_after is not None and raised.value.retry_after <= 2
 
@@ -288,7 +289,7 @@ def test_an_export_over_a_bad_network_is_whole(
         client.export(tmp_path / "plain", "x/#", format=form)
     path = tmp_path / "broken"
     shown: list[ExportProgress] = []
-    with bad_network(shared.port) as network:
+    with relay_to(shared.port, piece_bytes=1_000) as network:
 
         def progress(now: ExportProgress) -> None:
             if not shown or now.messages - shown[-1].messages > 500:
@@ -296,7 +297,7 @@ def test_an_export_over_a_bad_network_is_whole(
                 network.cut()
 
         export_over(network.url, path, form, progress)
-        assert network.accepted > 3
+        assert network.let_in > 3
     assert path.read_bytes() == (tmp_path / "plain").read_bytes()
     assert [p.fraction for p in shown] == sorted(p.fraction for p in shown)
     if form == "csv":
@@ -334,16 +335,28 @@ def test_a_connection_never_made_is_repeated_and_a_broken_publish_is_not(
 ) -> None:
     """A publish that may have gone is never sent twice; a read is."""
     quick = RetryPolicy(attempts=5, first_wait=0.05)
-    with bad_network(shared.port) as network, MQTTAPIClient(network.url, retry=quick) as client:
-        client.health_check()
+
+    def cut_once_something_is_held(network: Relay) -> threading.Thread:
+        def cut() -> None:
+            assert network.holds.wait(20)
+            network.cut()
+            network.flow()
+
         network.stall()
-        threading.Timer(0.2, lambda: (network.cut(), network.flow())).start()
+        thread = threading.Thread(target=cut)
+        thread.start()
+        return thread
+
+    with relay_to(shared.port) as network, MQTTAPIClient(network.url, retry=quick) as client:
+        client.health_check()
+        cutting = cut_once_something_is_held(network)
         with pytest.raises(ConnectionFailed) as raised:
             client.publish("once", "x", 1)
+        cutting.join()
         assert not raised.value.never_made
-        network.stall()
-        threading.Timer(0.2, lambda: (network.cut(), network.flow())).start()
+        cutting = cut_once_something_is_held(network)
         assert client.health_check()["status"] == "healthy"
+        cutting.join()
 
 
 def test_the_public_surface_is_small_and_documented() -> None:

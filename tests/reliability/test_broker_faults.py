@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from tests.relay import Relay, relay_to
 from tests.reliability.findings import assert_nothing_missing, stored_numbers, wait_until_stored
 from tests.reliability.publisher import Publisher
 from tests.reliability.sabotage import SabotagedProcess
 from tests.reliability.scale import Scale
-from tests.service.relay import Relay, relay_to
 from tests.service.talking import wait_until_subscribed
 
 SETTINGS = {
@@ -130,11 +130,11 @@ def test_a_black_hole(tmp_path: Path, broker: Any, scale: Scale) -> None:
     """Nothing comes through any more, and nobody says so: the keepalive finds out."""
     with line(tmp_path, broker, scale) as one:
         for _ in range(scale.black_holes):
-            one.relay.swallow()
+            one.relay.stall()
             time.sleep(scale.black_hole_s)  # the length of the fault: it is the experiment
             if scale.is_full:  # twice the keepalive is over
                 one.wait_until_away(1)
-            one.relay.heal()
+            one.relay.flow()
             one.wait_until_back()
         print(f"{scale.black_holes} times {scale.black_hole_s:g} s: {one.finish(scale)}")
 

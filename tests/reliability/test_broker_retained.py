@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.mqtt_client import mqtt_client
+from tests.relay import relay_to
 from tests.reliability.scale import Scale
-from tests.service.relay import relay_to
 from tests.service.talking import history, listen_bare, wait_until_subscribed
 from tests.service_process import ServiceProcess
 
@@ -40,8 +40,9 @@ def test_retained_messages_and_overlapping_filters(
         with listen_bare(service) as reader:
             reader.next("welcome")
             for number in range(scale.reconnects):
+                before = relay.let_in
                 relay.reset()  # a connection that is closed soon looks like a second client
-                service.wait_for(lambda: relay.is_idle)
+                service.wait_for(lambda before=before: relay.let_in > before)
                 wait_until_subscribed(service)
                 for qos in (0, 1):
                     live.append(f"live {number} {qos}")

@@ -19,10 +19,10 @@ from gateway.config import Config
 from handlers.base import Handler
 from handlers.routes import make_application
 from tests.mqtt_client import mqtt_client
+from tests.relay import Relay, relay_to
 from tests.reliability.launcher import BEGINNING, CALLBACKS, handler_places
 from tests.reliability.sabotage import SabotagedProcess
 from tests.reliability.scale import Scale
-from tests.service.relay import Relay, relay_to
 from tests.service.talking import (
     CLOSE,
     TEXT,

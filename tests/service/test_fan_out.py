@@ -63,7 +63,7 @@ def test_a_hundred_readers_all_receive_every_message(service: ServiceProcess, br
         assert service.get("/health").json()["websocket_connections"] == CLIENTS
         pouring = threading.Thread(target=pour)
         pouring.start()
-        received = collect(listeners, MESSAGES, 30)
+        received = collect(listeners, MESSAGES, 120)
         pouring.join()
     expected = [{"type": "message", **message} for message in history(service)]
     assert [message["payload"] for message in expected] == [str(n) for n in range(MESSAGES)]

@@ -113,7 +113,7 @@ def test_recovery_is_told(service: ServiceProcess) -> None:
             service.post("/publish", {"topic": "a", "payload": "x", "qos": 1})
             assert listener.next("status") == DEGRADED
         assert listener.next("status") == RECOVERED
-    assert len(history(service)) == 1
+    service.wait_for(lambda: len(history(service)) == 1)
 
 
 @pytest.mark.needs_mosquitto

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.mqtt_client import mqtt_client, publish_all
-from tests.service.relay import relay_to
+from tests.relay import relay_to
+from tests.service.old_broker import old_broker
 from tests.service.talking import device, history, wait_until_subscribed
 from tests.service_process import ServiceProcess
 
@@ -50,7 +51,7 @@ def test_an_old_broker_is_spoken_to_in_its_language(
     service: ServiceProcess, broker: Any, answers: bool
 ) -> None:
     """Refused with MQTT 5, by an answer or a mere close, the service goes on with 3.1.1."""
-    with relay_to(broker.port, five=False, answers=answers) as old:
+    with old_broker(broker.port, answers=answers) as old:
         service.start(ready=True, MQTT_BROKER_PORT=str(old.port))
         works(service, broker.port)
         assert old.turned_away == 1
@@ -67,7 +68,7 @@ def test_an_old_broker_is_spoken_to_in_its_language(
 
 def test_mqtt_5_alone_stays_away_from_an_old_broker(service: ServiceProcess, broker: Any) -> None:
     """With MQTT_PROTOCOL=5 there is no fall-back, and /health says what is wrong."""
-    with relay_to(broker.port, five=False, answers=True) as old:
+    with old_broker(broker.port, answers=True) as old:
         service.start(MQTT_BROKER_PORT=str(old.port), MQTT_PROTOCOL="5")
         service.wait_for(lambda: old.turned_away >= 2)
         assert old.let_in == 0

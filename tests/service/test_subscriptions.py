@@ -100,7 +100,7 @@ def test_the_broker_holds_the_smallest_cover(service: ServiceProcess, talkative:
     wait_until_subscribed(service)
 
     def holds(expected: dict[str, int]) -> None:
-        service.wait_for(lambda: held_at(talkative, "gateway") == expected, 5)
+        service.wait_for(lambda: held_at(talkative, "gateway") == expected)
 
     holds({"a/+": 0})
     assert service.post("/subscribe", {"topic": "a/1", "qos": 1}).json()["data"]["qos"] == 1
