@@ -31,8 +31,21 @@ TOOLS = {
 }
 
 
+# What takes longest is begun first: at the end nobody waits for one process that has it all.
+FIRST = (
+    *("guarded/test_schemathesis.py", "operations/test_installation.py", "client/test_wheels.py"),
+    *("client/", "reliability/", "dashboard/", "streams/", "service/"),
+)
+
+
+def _place(item: pytest.Item) -> int:
+    path = item.path.relative_to(Path(__file__).parent).as_posix()
+    return next((place for place, name in enumerate(FIRST) if path.startswith(name)), len(FIRST))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run every coroutine test on the loop of its fixture, and name what a lacking tool costs."""
+    items.sort(key=_place)
     for item in items:
         is_coroutine = isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj)
         if is_coroutine and item.get_closest_marker("gen_test") is None:

@@ -18,7 +18,7 @@ from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
 from tests.guarded.certificates import Authority
-from tests.mosquitto import Mosquitto, free_port
+from tests.mosquitto import Mosquitto
 from tests.service_process import ServiceProcess
 
 
@@ -290,12 +290,12 @@ class PretendedBroker:
     """A server that shakes hands by TLS and notes whether anything was said after that."""
 
     def __init__(self, files: tuple[Path, Path], version: ssl.TLSVersion) -> None:
-        self.port = free_port()
         self.tried, self.failed, self.spoken = 0, False, False
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*map(str, files))
         self._context = only(version, context)
-        self._listening = socket.create_server(("127.0.0.1", self.port))
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
         self._listening.settimeout(0.1)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve)

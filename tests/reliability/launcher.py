@@ -2,7 +2,8 @@
 
 The product has no hooks for tests. This program imports it, wraps the functions that are to fail,
 starts it as `server.py` does, and takes orders on a Unix socket, one JSON object a line:
-`{"do": "throw", "at": PLACE}`, `{"do": "hang", "at": PLACE, "seconds": N}`, `{"do": "fired"}`,
+`{"do": "throw", "at": PLACE}`, `{"do": "hang", "at": PLACE, "seconds": N}`, which `{"do":
+"release"}` ends sooner, `{"do": "fired"}`,
 `{"do": "lags"}`. A place is `module:Class.function`; the next call of it throws or hangs, once.
 SECONDS stands for those after which something counts as hanging, for those who cannot wait.
 """
@@ -78,10 +79,11 @@ class Saboteur:
     """Wraps functions, and has the next call of one fail. Any thread may call it."""
 
     def __init__(self) -> None:
-        self._armed: dict[str, Callable[[], None]] = {}
+        self._armed: dict[str, Callable[[], object]] = {}
         self.fired: list[str] = []
+        self.released = threading.Event()
 
-    def arm(self, place: str, act: Callable[[], None]) -> None:
+    def arm(self, place: str, act: Callable[[], object]) -> None:
         """Have the next call at the place begin with `act`."""
         self._armed[place] = act
 
@@ -156,7 +158,11 @@ def obey(path: str, saboteur: Saboteur, lags: list[float]) -> None:
                 if order["do"] == "throw":
                     saboteur.arm(order["at"], throw)
                 elif order["do"] == "hang":
-                    saboteur.arm(order["at"], functools.partial(time.sleep, order["seconds"]))
+                    saboteur.released.clear()
+                    hang = functools.partial(saboteur.released.wait, order["seconds"])
+                    saboteur.arm(order["at"], hang)
+                elif order["do"] == "release":
+                    saboteur.released.set()
                 elif order["do"] == "fired":
                     answer, saboteur.fired[:] = list(saboteur.fired), []
                 elif order["do"] == "lags":

@@ -40,8 +40,12 @@ class SabotagedProcess(ServiceProcess):
         self.order(do="throw", at=place)
 
     def hang_at(self, place: str, seconds: float) -> None:
-        """Have the next call there hang."""
+        """Have the next call there hang for so long, or until `release`."""
         self.order(do="hang", at=place, seconds=seconds)
+
+    def release(self) -> None:
+        """Let what hangs go on."""
+        self.order(do="release")
 
     def fired(self) -> list[str]:
         """Return where something was done since the last question."""

@@ -21,7 +21,7 @@ class Scale:
     qos2_kills: int = 2
     stops: int = 2
     callbacks: int = 5
-    hang_s: float = 4.5
+    hang_s: float = 30  # at most: once it was seen it is over
     stalled_after_s: float = 2  # all three go round each second
     seen_within_s: float = 10
     fault_messages_per_s: int = 200

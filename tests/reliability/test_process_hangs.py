@@ -49,6 +49,8 @@ def test_a_hang_is_seen(tmp_path: Path, broker: Any, scale: Scale, name: str) ->
                 assert alive.status == 503
                 reasons = alive.json()["reasons"]
                 assert any(one.startswith(f"{name} has made no progress for ") for one in reasons)
+            if not scale.is_full:
+                service.release()
             service.wait_for(lambda: f"{name} goes on" in service.log(), scale.hang_s + 20)
             service.wait_for(lambda: service.get("/health/live").status == 200, 45)
         wait_until_stored(service, 10)

@@ -18,7 +18,7 @@ from tests.streams.reading import EventStream, Tap, number_of, until
 PER_SECOND = 500
 CUTS = 100
 KILLS = 5
-WAIT_S = (0.02, 0.35)
+WAIT_S = (0.01, 0.2)
 SEED = int(os.environ.get("CUTS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 
 
