@@ -166,11 +166,11 @@ class Recorder:
             stored = await self._append(batch)
         except HistoryUnavailable as error:
             self._metrics.write_failures[error.cause] += 1
-            self._set_trouble(str(error))
+            self._set_trouble(str(error), error.in_full)
             return None
-        except Exception as error:  # the task must live: it is tried again, and /health says so
+        except Exception:  # the task must live: it is tried again, and /health says so
             self._metrics.failures.caught("recorder", "messages could not be stored")
-            self._set_trouble(f"messages cannot be stored: {type(error).__name__}")
+            self._set_trouble("messages cannot be stored: an unexpected error, which the log has")
             return None
         self._window.stored(batch.messages)
         self._acknowledge(batch.deliveries)
@@ -231,11 +231,14 @@ class Recorder:
                 batch.messages.append(item.message)
         return batch
 
-    def _set_trouble(self, trouble: str | None) -> None:
+    def _set_trouble(self, trouble: str | None, in_full: str = "") -> None:
+        """Take note of why nothing can be stored, and for the log of what SQLite says of it."""
         if (trouble is None) != (self.trouble is None):
             if trouble:
                 log.error(
-                    "%s; keeping messages in memory, trying again each %g s", trouble, RETRY_S
+                    "%s; keeping messages in memory, trying again each %g s",
+                    in_full or trouble,
+                    RETRY_S,
                 )
             else:
                 log.info("the history can be written again")

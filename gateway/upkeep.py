@@ -80,7 +80,7 @@ class Upkeep:
             except HistoryUnavailable as error:
                 self._metrics.failures.counts[name] += 1
                 if not failing:  # once for each trouble
-                    log.warning("the %s step failed: %s", name, error)
+                    log.warning("the %s step failed: %s", name, error.in_full)
                 failing = True
             except Exception:  # the task must live; the next time it may work
                 self._metrics.failures.caught(name, f"the {name} step failed")

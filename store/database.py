@@ -19,7 +19,7 @@ from store.ballast import Ballast
 from store.connections import Connections
 from store.copies import remove_passing_copies
 from store.errors import DatabaseRefused, HistoryDamaged, HistoryUnavailable
-from store.failures import cause_of, could_not_open, is_damage, unavailable
+from store.failures import cause_of, could_not_open, is_damage, not_begun, unavailable
 from store.lock_file import LockFile
 from store.presence import Presence
 
@@ -50,7 +50,7 @@ class Database:
         self.quarantined = ""
         """Where a damaged file was moved since the start, or the empty text."""
         self.damage = ""
-        """What is wrong with the present file, in a sentence, once somebody has run into it."""
+        """What is wrong with the present file, for the log, once somebody has run into it."""
         self._is_aside = False
         self._lock: LockFile | None = None
         self._ballast = Ballast(Path(f"{path}.ballast"))
@@ -86,7 +86,7 @@ class Database:
                 await self._open_file()
             except (sqlite3.Error, HistoryDamaged) as error:
                 if isinstance(error, HistoryDamaged) or is_damage(error):
-                    await self._quarantine(str(error), now_us)
+                    await self._quarantine(getattr(error, "said", str(error)), now_us)
                 elif not self._gave_back(error):
                     raise
                 await self._connections.close()
@@ -158,7 +158,9 @@ class Database:
         except sqlite3.Error as error:
             if cause_of(error) == "other":  # a mistake of ours is no trouble of the file
                 raise
-            raise self._explained(error, "the history cannot be read") from error
+            failure = self._explained(error, "the history cannot be read")
+            log.warning("%s", failure.in_full)  # the caller is told without SQLite's words
+            raise failure from error
 
     async def backup(self, path: Path, mark: Callable[[sqlite3.Connection], None]) -> None:
         """Copy the database to a new file, consistently, on a connection of its own.
@@ -169,7 +171,9 @@ class Database:
         try:
             await self._connections.copy(path, mark)
         except sqlite3.Error as error:
-            raise self._explained(error, "the copy could not be written") from error
+            failure = self._explained(error, "the copy could not be written")
+            log.warning("%s", failure.in_full)
+            raise failure from error
 
     def sizes(self) -> tuple[int, int]:
         """Return the bytes of the database file and of its write-ahead log."""
@@ -183,7 +187,7 @@ class Database:
         Raises HistoryDamaged once somebody ran into damage, or when the file was taken away.
         """
         if missed := self._presence.missed():
-            self.damage = self.damage or f"the history is damaged: {missed} was removed or replaced"
+            self.damage = self.damage or f"{missed} was removed or replaced"
         if self.damage:
             raise HistoryDamaged(self.damage)
         if wal.size_of(self._wal_path) > WAL_TOO_LARGE_BYTES:
@@ -209,7 +213,7 @@ class Database:
                 await self._open_file(prepare)
             except (sqlite3.Error, OSError) as error:
                 await self._connections.close()
-                raise HistoryUnavailable(f"no new history can be begun: {error}") from error
+                raise not_begun(error) from error
             self._is_aside = False
             self.damage = ""
             return True
@@ -260,5 +264,5 @@ class Database:
     def _explained(self, error: sqlite3.Error, what: str) -> HistoryUnavailable:
         failure = unavailable(error, what)
         if isinstance(failure, HistoryDamaged):
-            self.damage = str(failure)
+            self.damage = str(error)
         return failure

@@ -244,4 +244,6 @@ class History:
         try:
             await self._database.write(self._log.close)
         except HistoryUnavailable as error:
-            log.warning("the history is not closed in order, ids will skip a block: %s", error)
+            log.warning(
+                "the history is not closed in order, ids will skip a block: %s", error.in_full
+            )

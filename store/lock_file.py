@@ -44,7 +44,9 @@ class LockFile:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(descriptor)
-            raise DatabaseHeld(f"another process has the database {path} open") from None
+            raise DatabaseHeld(
+                f"another process has the database {path} open: does the service run already?"
+            ) from None
         return cls(descriptor)
 
     def note(self, text: str) -> None:
@@ -56,7 +58,7 @@ class LockFile:
             try:
                 os.pwrite(self._descriptor, text.encode("ascii").ljust(NOTE_BYTES), 0)
             except OSError as error:
-                log.warning("a note for the next start could not be written: %s", error)
+                log.warning("a note for the next start could not be written: %s", error.strerror)
 
     def release(self) -> None:
         """Let go of the lock. Safe to repeat."""

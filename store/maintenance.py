@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
-from store.errors import DatabaseRefused
+from store.errors import DatabaseDamaged, DatabaseRefused
+from store.failures import WORDS, cause_of, could_not_read
 from store.lock_file import LockFile
 from store.message import Message
 from store.reading import forward
-from store.schema import migrations
+from store.schema import migrations, newer
 from store.selection import Selection
 
 # "Still at it" is told each so many virtual-machine steps: some times a second.
@@ -51,21 +52,22 @@ class Figures:
 
 @contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a file of ours to read only; DatabaseRefused when there is none, or another one."""
+    """Open a file of ours to read only; DatabaseRefused when there is none, or another one, and
+    DatabaseDamaged also for what is found out later."""
     if not path.exists():
-        raise DatabaseRefused(f"there is no database {path} (HISTORY_DB)")
+        raise DatabaseRefused(f"there is no database {path}")
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
             connection.isolation_level = None
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             newest = migrations()[-1][0]
-            if not version or version > newest:
-                raise DatabaseRefused(
-                    f"{path} is of schema version {version}; this release knows 1 to {newest}"
-                )
+            if version > newest:
+                raise newer(version, newest)
+            if not version:
+                raise DatabaseRefused(f"{path} is empty, or a database of another program")
             yield connection
-    except sqlite3.OperationalError as error:
-        raise DatabaseRefused(f"{path} cannot be read: {error}") from error
+    except sqlite3.Error as error:
+        raise could_not_read(path, error) from error
 
 
 def check(path: Path, tick: Callable[[], None]) -> list[str]:
@@ -83,7 +85,7 @@ def check(path: Path, tick: Callable[[], None]) -> list[str]:
                 for row in connection.execute(f"PRAGMA integrity_check({MAX_PROBLEMS})")
             ]
             return _miscounted(connection) if found == ["ok"] else found
-    except sqlite3.DatabaseError as error:
+    except DatabaseDamaged as error:
         return [str(error)]
 
 
@@ -173,7 +175,9 @@ def vacuum(path: Path, tick: Callable[[], None]) -> tuple[int, int]:
             connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return before, path.stat().st_size
-    except sqlite3.OperationalError as error:
-        raise DatabaseRefused(f"{path} could not be written anew: {error}") from error
+    except sqlite3.Error as error:
+        raise DatabaseRefused(
+            f"{path} could not be written anew: {WORDS[cause_of(error)]} ({error}); it is as it was"
+        ) from error
     finally:
         lock.release()

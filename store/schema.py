@@ -44,10 +44,7 @@ def prepare_writer(connection: sqlite3.Connection, full_sync: bool, cap_bytes: i
     steps = migrations()
     newest = steps[-1][0]
     if version > newest:
-        raise DatabaseRefused(
-            f"the database is of schema version {version}, made by a newer release; "
-            f"this one knows versions up to {newest}"
-        )
+        raise newer(version, newest)
     _check(connection, version)
     if version == 0:  # only an empty file can still choose
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -62,6 +59,14 @@ def prepare_writer(connection: sqlite3.Connection, full_sync: bool, cap_bytes: i
     if cap_bytes:  # what retention keeps to, with a tenth of room for it to work in
         page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {cap_bytes * 11 // 10 // page_bytes}")
+
+
+def newer(version: int, newest: int) -> DatabaseRefused:
+    """Return what to raise for a file that a release after this one has made."""
+    return DatabaseRefused(
+        f"the database is of schema version {version}, made by a newer release; this one knows"
+        f" versions up to {newest}: install the newer one again, or put a backup in its place"
+    )
 
 
 def prepare_reader(connection: sqlite3.Connection) -> None:

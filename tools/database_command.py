@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import pwd
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from gateway.config import Config
 from handlers.parsing import InvalidMoment, parse_moment
 from handlers.tables import csv_header, csv_lines, ndjson_lines
 from store.copies import backup, restore
 from store.database import Database
-from store.errors import DatabaseHeld, StoreError
+from store.errors import DatabaseHeld, DatabaseRefused, StoreError
 from store.history import History
 from store.maintenance import check, figures, vacuum, walk
 from store.message import iso_time
@@ -70,20 +71,41 @@ def run(options: argparse.Namespace, config: Config, now_us: int) -> int:
         "export": lambda: _export(path, options, now_us),
     }
     try:
+        if options.action != "restore" and not path.exists():
+            raise DatabaseRefused(f"there is no database {path} (HISTORY_DB); a start makes it")
         return acts[options.action]()
     except DatabaseHeld as error:
         print(
-            f"{error}: stop the service first (sudo systemctl stop mqtt-api)."
+            f"{error} Then stop it first (sudo systemctl stop mqtt-api)."
             " check, stats, backup and export work while it runs.",
             file=sys.stderr,
         )
         return EXIT_HELD
-    except (StoreError, InvalidTopic, InvalidMoment) as error:
+    except StoreError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIG
+    except BrokenPipeError:  # whoever reads has enough: `db export | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
-        print(f"{error.filename or path}: {error.strerror}", file=sys.stderr)
+        print(_explained(error, path), file=sys.stderr)
         return EXIT_CONFIG
+
+
+def _explained(error: OSError, path: Path) -> str:
+    place = error.filename or path
+    if isinstance(error, FileExistsError):
+        return f"{place} is there already, and is not overwritten"
+    if isinstance(error, PermissionError):
+        return f"{place} may not be written by {_user()}: take a place where it may write"
+    return f"{place}: {error.strerror}"
+
+
+def _user() -> str:
+    try:
+        return f"the user {pwd.getpwuid(os.geteuid()).pw_name}"
+    except KeyError:  # in a container it is but a number
+        return f"the user {os.geteuid()}"
 
 
 def _check(path: Path) -> int:
@@ -171,31 +193,57 @@ def _restore(path: Path, copy: Path, now_us: int) -> int:
 
 
 def _export(path: Path, options: argparse.Namespace, now_us: int) -> int:
-    selection = Selection(
-        topics=TopicFilter([check_filter(text) for text in options.topic or ["#"]])
-        if options.topic
-        else None
-    )
-    if options.since:
-        selection = replace(selection, since_us=parse_moment(options.since, now_us))
-    if options.until:
-        selection = replace(selection, until_us=parse_moment(options.until, now_us))
-    output = options.output.open("xb") if options.output else sys.stdout.buffer
-    count = 0
     try:
-        with Progress("writing", time.monotonic) as at:
-            if options.format == "csv":
-                output.write(csv_header())
-            for messages, part in walk(path, selection):
-                count += len(messages)
-                output.write(
-                    csv_lines(messages, raw=options.raw)
-                    if options.format == "csv"
-                    else ndjson_lines(messages)
-                )
-                at(part)
-    finally:
-        if options.output:
-            output.close()
+        selection = _selection(options, now_us)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return EXIT_CONFIG
+    if not options.output:
+        count = _write_messages(sys.stdout.buffer, path, selection, options)
+        sys.stdout.buffer.flush()
+    else:
+        with options.output.open("xb") as output:
+            try:
+                count = _write_messages(output, path, selection, options)
+                output.flush()
+            except BaseException as error:
+                options.output.unlink()  # half of it would look like all of it
+                if isinstance(error, OSError):
+                    error.filename = str(options.output)
+                raise
     print(f"{count:,} messages", file=sys.stderr)
     return 0
+
+
+def _selection(options: argparse.Namespace, now_us: int) -> Selection:
+    """Return what the options ask for; ValueError names the option that is wrong."""
+    try:
+        at = "--topic"
+        topics = [check_filter(text) for text in options.topic or ()]
+        at = "--since"
+        since_us = parse_moment(options.since, now_us) if options.since else None
+        at = "--until"
+        until_us = parse_moment(options.until, now_us) if options.until else None
+    except (InvalidTopic, InvalidMoment) as error:
+        raise ValueError(f"{at} {error}") from None
+    return Selection(
+        topics=TopicFilter(topics) if topics else None, since_us=since_us, until_us=until_us
+    )
+
+
+def _write_messages(
+    output: BinaryIO, path: Path, selection: Selection, options: argparse.Namespace
+) -> int:
+    count = 0
+    with Progress("writing", time.monotonic) as at:
+        if options.format == "csv":
+            output.write(csv_header())
+        for messages, part in walk(path, selection):
+            count += len(messages)
+            output.write(
+                csv_lines(messages, raw=options.raw)
+                if options.format == "csv"
+                else ndjson_lines(messages)
+            )
+            at(part)
+    return count

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import json
+import os
+import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +21,9 @@ from server import main
 from store.database import Database
 from store.lock_file import LockFile
 from store.schema import migrations
+from tests.service_process import ROOT
 from tests.store.test_upgrade import database_of, everything
+from tools import database_command
 from tools.progress import Progress
 
 Command = Callable[..., int]
@@ -151,7 +158,79 @@ def test_what_is_no_database_of_ours_is_not_restored(
     for name in ("text", "strange", "nowhere"):
         assert db("restore", tmp_path / name) == 78, name
     assert path.read_bytes() == before
-    assert "schema version 0" in capsys.readouterr().err
+    said = capsys.readouterr().err.splitlines()
+    assert [line.removeprefix(f"{tmp_path}/").partition(" ")[0] for line in said[:2]] == [
+        "text",
+        "strange",
+    ]
+    assert said[2] == f"there is no database {tmp_path / 'nowhere'}"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"no database " * 1000, b"SQLite format 3\0" + b"\xa5" * 40_000],
+    ids=["text", "noise"],
+)
+@pytest.mark.parametrize("action", ["check", "stats", "vacuum", "backup copy.db", "export"])
+def test_of_a_damaged_file_each_says_so_in_a_sentence(
+    db: Command, path: Path, content: bytes, action: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """No command ends with a traceback over it, and none makes a copy of it."""
+    path.write_bytes(content)
+    name, *rest = action.split()
+    assert db(name, *(path.with_name(one) for one in rest)) in (1, 78)
+    said = capfd.readouterr()
+    assert f"{path} is no database, or a damaged one" in said.out + said.err
+    assert path.read_bytes() == content
+    assert not list(path.parent.glob("*copy*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("export --topic a/#/b", "--topic may have # only as the whole last level"),
+        ("export --since yesterday", "--since must be a time"),
+        ("export --until yesterday", "--until must be a time"),
+        ("export -o {0}/history.db", "{0}/history.db is there already, and is not overwritten"),
+        ("export -o {0}/nowhere/x", "{0}/nowhere/x: No such file or directory"),
+        ("backup {0}/nowhere/x", "{0}/nowhere/x: No such file or directory"),
+        ("backup /dev/full/x", "/dev/full/x: Not a directory"),
+        ("export -o /dev/null", "/dev/null is there already, and is not overwritten"),
+    ],
+)
+def test_what_cannot_be_done_is_said_with_its_name(
+    db: Command, tmp_path: Path, arguments: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The option or the file that is wrong, and never the database instead."""
+    assert db(*arguments.format(tmp_path).split()) == 78
+    assert capsys.readouterr().err.startswith(sentence.format(tmp_path))
+
+
+def test_half_an_export_is_not_left_behind(
+    db: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a full disk the file is named and taken away; an export that is whole is not touched."""
+
+    def full(_messages: object) -> bytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(database_command, "ndjson_lines", full)
+    assert db("export", "-o", tmp_path / "half") == 78
+    assert capsys.readouterr().err == f"{tmp_path}/half: No space left on device\n"
+    assert not (tmp_path / "half").exists()
+
+
+def test_a_reader_who_has_enough_ends_an_export_quietly(path: Path) -> None:
+    """`db export | head -1` prints a line, and no error."""
+    command = f"{sys.executable} {ROOT}/server.py db export | head -c 1"
+    done = subprocess.run(
+        ["sh", "-c", command],
+        env={"PATH": os.environ["PATH"], "HISTORY_DB": str(path), "PYTHONUNBUFFERED": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "{" and "Error" not in done.stderr and "pipe" not in done.stderr
 
 
 @pytest.mark.parametrize("action", ["prune", "vacuum", "restore copy.db"])
@@ -215,6 +294,19 @@ def test_without_a_database_none_is_made(
     assert db("backup", path.with_name("copy.db")) == 78
     assert "there is no database" in capsys.readouterr().err
     assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.needs_sqlite3
+def test_what_can_be_read_of_a_damaged_file_is_rescued(path: Path) -> None:
+    """The line of docs/operations.md brings back rows of a file whose pages are partly noise."""
+    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"(?m)^sqlite3 \S+ \.dump .*$", page)
+    content = bytearray(path.read_bytes())
+    content[2 * 4096 : 3 * 4096] = b"\xa5" * 4096
+    (path.parent / line.split()[1]).write_bytes(content)
+    subprocess.run(["sh", "-c", line], cwd=path.parent, check=False, capture_output=True)
+    with closing(sqlite3.connect(path.with_name("rescued.db"))) as rescued:
+        assert rescued.execute("SELECT count(*) FROM message").fetchone()[0] > 0
 
 
 def test_the_bar_is_drawn_on_a_terminal_alone() -> None:

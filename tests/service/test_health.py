@@ -45,6 +45,13 @@ def full_disk(service: ServiceProcess) -> Iterator[None]:
         resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, usual)
 
 
+# What callers are told, and what SQLite says of it, which is for the log.
+WORDS: dict[Any, tuple[str, str]] = {
+    locked: ("another program holds the database locked", "database is locked"),
+    full_disk: ("the disk fails", "disk I/O error"),
+}
+
+
 @pytest.mark.parametrize("trouble", [locked, full_disk])
 def test_a_history_that_cannot_be_written(
     service: ServiceProcess, broker: Any, trouble: Any
@@ -71,7 +78,9 @@ def test_a_history_that_cannot_be_written(
                 assert health.status == 200
                 assert health.json()["mqtt_connected"] is True
                 (reason,) = health.json()["reasons"]
-                assert "history cannot be written" in reason
+                words, sqlites = WORDS[trouble]
+                assert reason == f"the history cannot be written: {words}"
+                assert f"{reason} ({sqlites})" in service.log()
                 ready = service.get("/health/ready")
                 assert (ready.status, ready.json()["reasons"]) == (503, [reason])
                 assert service.get("/health/live").status == 200

@@ -104,7 +104,7 @@ async def test_a_place_that_cannot_be_a_directory_is_refused(tmp_path: Path) -> 
     with pytest.raises(DatabaseRefused, match=r"directory of the database .* cannot be written"):
         await Database.open(tmp_path / "file" / "history.db")
     (tmp_path / "history.db").mkdir()
-    with pytest.raises(DatabaseRefused, match="cannot be opened"):
+    with pytest.raises(DatabaseRefused, match="HISTORY_DB is the directory"):
         await Database.open(tmp_path / "history.db")
 
 
@@ -215,7 +215,7 @@ async def test_a_cancelled_question_gives_its_reader_back(path: Path) -> None:
 async def test_readers_cannot_write(path: Path) -> None:
     """A question that would change the database is refused by SQLite itself."""
     database = await Database.open(path)
-    with pytest.raises(HistoryUnavailable, match=r"cannot be read: .*readonly"):
+    with pytest.raises(HistoryUnavailable, match="the file may not be written"):
         await database.read(number, "DELETE FROM message RETURNING id")
     await database.close()
 
