@@ -20,7 +20,7 @@ from typing import Any
 from tornado.iostream import StreamClosedError
 
 from gateway.arrivals import Arrivals
-from gateway.audience import Audience
+from gateway.audience import NEW_LOG, Audience
 from gateway.broker.broker import Broker
 from gateway.broker.settings import broker_settings
 from gateway.config import Config
@@ -174,7 +174,8 @@ def _connect_parts(
         monotonic=time.monotonic,
         gather_s=config.history_commit_interval_ms / 1000,
         on_change=tell_status,
-        on_new_log=audience.dismiss_all,  # who comes back is told that it is another log
+        # Who comes back is told that it is another log.
+        on_new_log=functools.partial(audience.dismiss_all, NEW_LOG),
     )
     return ServiceState(
         version=VERSION,

@@ -1,7 +1,7 @@
 """Who hangs on the service: every connected reader, live or behind, and who wants to become one.
 
 Answers for: the cap on readers and on those who have not shown their key yet, and closing them
-all at the end. Does not: send messages; the hub does that for those who are live.
+all at once. Does not: send messages; the hub does that for those who are live.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from gateway.lobby import Guest, Lobby
 # WebSockets that have not shown their key yet: they have no seat, so that nobody without a key
 # can take those of others. A dashboard waits here for one round trip.
 ANTEROOM_PLACES = 100
+# Why everybody is closed at once: a reason that a WebSocket can carry, 123 bytes at most.
+STOPPING = "the service stops"
+NEW_LOG = "the history was damaged, and a new one has begun: come back"
 
 
 class Seat(Protocol):
@@ -28,8 +31,8 @@ class Seat(Protocol):
     def is_welcome(self) -> bool:
         """Whether it may stay: its key is neither revoked nor expired."""
 
-    def dismiss(self) -> None:
-        """Tell it that the service stops, and close it."""
+    def dismiss(self, why: str) -> None:
+        """Tell it why it is closed now, though it did nothing wrong, and close it."""
 
     def expel(self) -> None:
         """Tell it that its key is no longer good, and close it."""
@@ -38,8 +41,8 @@ class Seat(Protocol):
 class Applicant(Guest, Protocol):
     """A connection that is to become a reader when it has shown its key."""
 
-    def dismiss(self) -> None:
-        """Tell it that the service stops, and close it."""
+    def dismiss(self, why: str) -> None:
+        """Tell it why it is closed now, though it did nothing wrong, and close it."""
 
 
 class Audience:
@@ -97,10 +100,10 @@ class Audience:
                 except Exception:  # one that cannot be asked may not keep the others
                     self._failed("audience", "a reader could not be asked whether it may stay")
 
-    def dismiss_all(self) -> None:
-        """Close them all: the service stops."""
+    def dismiss_all(self, why: str = STOPPING) -> None:
+        """Close them all, with the reason; who comes back is let in again if he may be."""
         for one in [*self._seated, *self.anteroom]:
             try:
-                one.dismiss()
+                one.dismiss(why)
             except Exception:
                 self._failed("audience", "a reader could not be dismissed")

@@ -175,8 +175,8 @@ class Events(StreamHandler):
             self._transport.write(self.encoder.beat(self.position_id))
         self._schedule_beat()
 
-    def dismiss(self) -> None:
-        """End the stream in order: the service stops, or the limit is reached."""
+    def dismiss(self, _why: str = "") -> None:
+        """End the stream in order: all readers are dismissed, or the limit is reached."""
         self.end_reader()
         if self._beat is not None:
             self._beat.cancel()

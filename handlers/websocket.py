@@ -167,10 +167,10 @@ class LiveSocket(StreamHandler, tornado.websocket.WebSocketHandler):
             return
         self._transport.write(self._encoder.frame(fields))
 
-    def dismiss(self) -> None:
-        """The service stops: close with 1001."""
+    def dismiss(self, why: str) -> None:
+        """Close with 1001: the service stops, or its log begins anew."""
         self._hear_no_more()
-        self.close(GOING_AWAY, "the service stops")
+        self.close(GOING_AWAY, why)
 
     def expel(self) -> None:
         """The key is missing, revoked or expired: close with 1008."""

@@ -343,3 +343,18 @@ async def test_a_stop_closes_with_1001(service: ServiceProcess) -> None:
         assert await first.closed() == 1001
         assert await second.closed() == 1001
         assert await stopping == 0
+
+
+def test_a_history_that_begins_anew_closes_with_that_reason(service: ServiceProcess) -> None:
+    """When a damaged history is replaced, readers are closed with 1001 as at a stop, but told the
+    true reason; and what damaged it is in the log."""
+    service.start(ready=True)
+    with listen_bare(service) as listener:
+        listener.next("welcome")
+        service.database.rename(service.database.with_name("taken away"))
+        while (frame := listener.frame())[0] != CLOSE:
+            pass
+    code, why = frame[1][:2], frame[1][2:].decode()
+    assert (int.from_bytes(code), why.partition(",")[0]) == (1001, "the history was damaged")
+    assert "history.db was removed or replaced" in service.log()
+    assert "the service stops" not in why
