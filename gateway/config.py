@@ -6,6 +6,7 @@ Does not: read the environment itself.
 
 from __future__ import annotations
 
+import difflib
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from gateway.variables import FROM_FILE, VARIABLES
+
+# How like one of ours a name must be to be taken for a slip of the pen: one letter or two.
+LIKENESS = 0.8
+# What the command `mqtt-api` reads, in the same environment.
+OF_THE_CLIENT = {"MQTT_API_URL", "MQTT_API_KEY", "MQTT_API_CA_FILE"}
 
 
 class ConfigError(ValueError):
@@ -104,6 +110,17 @@ class Config:
         return cls(**values)
 
 
+def misspelt(given: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each name that is no variable of ours, and looks like one."""
+    known = [variable.name for variable in VARIABLES] + [f"{name}_FILE" for name in FROM_FILE]
+    found = []
+    for name in sorted(set(given) - set(known) - OF_THE_CLIENT):
+        near = difflib.get_close_matches(name, known, n=1, cutoff=LIKENESS)
+        if near:
+            found.append(f"{name} is no variable of this service: is {near[0]} meant?")
+    return found
+
+
 def _from_files(given: Mapping[str, str]) -> dict[str, str]:
     found = {}
     for name in FROM_FILE:
@@ -113,6 +130,7 @@ def _from_files(given: Mapping[str, str]) -> dict[str, str]:
                 found[name] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
             except (OSError, UnicodeDecodeError) as error:
                 raise ConfigError(
-                    f"{name}_FILE is {path!r}, but must be a file that can be read ({error})"
+                    f"{name}_FILE is {path!r}, but must be a file that can be read"
+                    f" ({getattr(error, 'strerror', None) or 'it is no text in UTF-8'})"
                 ) from None
     return found

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from gateway.config import ConfigError
 from gateway.log_repeats import Repeats
 
 DEFAULT_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -96,14 +97,14 @@ def set_up_logging(
     to_journal: bool,
     monotonic: Callable[[], float],
 ) -> None:
-    """Log to standard error, and to a file as well when a path is given."""
+    """Log to standard error, and to a file as well when a path is given; ConfigError when that
+    cannot be written."""
     inner = _formatter(line_format, JOURNAL_FORMAT if to_journal else DEFAULT_FORMAT)
     stream = logging.StreamHandler()
     stream.setFormatter(JournalFormatter(inner) if to_journal else inner)
     handlers: list[logging.Handler] = [stream]
     if path:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, encoding="utf-8"))
+        handlers.append(_open_file(path))
         handlers[-1].setFormatter(_formatter(line_format, DEFAULT_FORMAT))
     root = logging.getLogger()
     repeats = Repeats(monotonic)
@@ -116,6 +117,16 @@ def set_up_logging(
     for name in ("paho", "aiosqlite", "asyncio", "tornado.general"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     logging.getLogger("paho").setLevel(logging.CRITICAL)  # broker.py says it in our words
+
+
+def _open_file(path: str) -> logging.FileHandler:
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"LOG_FILE is {path!r}, but must be a file that can be written ({error.strerror})"
+        ) from None
 
 
 def _formatter(line_format: str, default: str) -> logging.Formatter:

@@ -7,6 +7,7 @@ accept connections (door.py), or know what is served.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import ssl
@@ -41,8 +42,14 @@ def listen(host: str, port: int) -> list[socket.socket]:
     try:
         return tornado.netutil.bind_sockets(port, host, family)
     except OSError as error:
+        advice = "API_HOST must be an address of this machine, and API_PORT a port that it may use"
+        if error.errno == errno.EADDRINUSE:
+            advice = (
+                "does the service run already? `ss -ltnp` shows who listens there; else choose"
+                " another API_PORT"
+            )
         raise PortHeld(
-            f"cannot listen on {host}:{port} (API_HOST, API_PORT): {error.strerror}"
+            f"cannot listen on {host}:{port} (API_HOST, API_PORT): {error.strerror}; {advice}"
         ) from None
 
 

@@ -23,7 +23,7 @@ from typing import Protocol
 import tornado.autoreload
 
 from gateway.broker.settings import BrokerSettings
-from gateway.config import Config, ConfigError
+from gateway.config import Config, ConfigError, misspelt
 from gateway.log_setup import is_journal, set_up_logging
 from gateway.service_state import ServiceState
 from gateway.supervisor import Supervisor
@@ -86,11 +86,13 @@ def run(root: Root, arguments: list[str] | None, environment: Mapping[str, str])
             return probe.run(config)
         if options.command == "doctor":
             root.check(config)
-            return doctor.run(config, root.broker(config), root.now_us())
+            return doctor.run(config, root.broker(config), root.now_us(), misspelt(environment))
         if options.command == "db":
             return database_command.run(options, config, root.now_us())
         if options.check_config:
             root.check(config)
+            for sentence in misspelt(environment):
+                print(sentence, file=sys.stderr)
             print("the configuration is fine")
             return 0
         set_up_logging(
@@ -100,6 +102,8 @@ def run(root: Root, arguments: list[str] | None, environment: Mapping[str, str])
             to_journal=is_journal(environment),
             monotonic=time.monotonic,
         )
+        for sentence in misspelt(environment):
+            log.warning("%s", sentence)
         gc.set_threshold(GC_ALLOCATIONS)
         supervisor = Supervisor.of(environment, os.getpid())
         asyncio.run(_serve_until_signal(root, config, supervisor, options.with_broker))

@@ -12,7 +12,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,14 @@ def add_parser(commands: Any) -> None:
     commands.add_parser("doctor", help="look at all that the service needs; say what to do")
 
 
-def run(config: Config, broker: BrokerSettings, now_us: int) -> int:
+def run(config: Config, broker: BrokerSettings, now_us: int, slips: Sequence[str] = ()) -> int:
     """Print what was found; return 0, or 1 when something keeps the service from its job."""
     fatal = 0
     findings = [
+        *(
+            Finding("settings", slip, "correct the name: as it stands it is ignored")
+            for slip in slips
+        ),
         *examine(config, now_us),
         *examine_broker(broker, config.mqtt_subscriptions, now_us / 1e6),
     ]
@@ -79,18 +83,16 @@ def _room(path: Path) -> Iterator[Finding]:
     while not directory.exists():
         directory = directory.parent
     if not directory.is_dir() or not os.access(directory, os.W_OK):
-        yield Finding(
-            "directory",
-            f"{directory} may not be written",
-            f"run this as the service's user, or give it to that user (HISTORY_DB={path})",
-            True,
-        )
+        advice = f"run this as the service's user, or give it to that user (HISTORY_DB={path})"
+        if directory.is_dir() and os.statvfs(directory).f_flag & os.ST_RDONLY:
+            advice = "its file system is mounted to be read only: after an error? see `dmesg`"
+        yield Finding("directory", f"{directory} may not be written", advice, True)
         return
     usage = shutil.disk_usage(directory)
     little = usage.free < max(LITTLE_ROOM_BYTES, LITTLE_ROOM_PART * usage.total)
     yield Finding(
         "disk",
-        f"{usage.free / 1e9:.1f} GB free of {usage.total / 1e9:.1f} GB",
+        f"{usage.free / 1e6:,.0f} MB free of {usage.total / 1e6:,.0f} MB",
         "make room, or set MAX_HISTORY_BYTES; with a full disk nothing is stored" if little else "",
         usage.free < LITTLE_ROOM_BYTES // 10,
     )
@@ -103,7 +105,13 @@ def _database(path: Path, now_us: int) -> Iterator[Finding]:
     try:
         found = figures(path)
     except StoreError as error:
-        yield Finding("database", str(error), "db check; then db restore, or move it away", True)
+        yield Finding(
+            "database",
+            str(error),
+            "db check says more; db restore puts a backup in its place. Moved away, it is begun"
+            " anew: a start does that by itself with one that is damaged, and keeps it",
+            True,
+        )
         return
     yield Finding("database", f"{found.messages:,} messages in {found.database_bytes:,} bytes")
     if found.newest_us is not None and found.newest_us > now_us + FUTURE_US:
@@ -144,9 +152,9 @@ def _port(config: Config) -> Finding:
     try:
         _, body = ask(config, "/health")
         health = json.loads(body)
-        reasons = "; ".join(health["reasons"])
-        advice = "docs/troubleshooting.md" if reasons else ""
-        return Finding("service", f"runs on {place}, {health['status']} {reasons}".rstrip(), advice)
+        how = ": ".join([health["status"], "; ".join(health["reasons"])]).rstrip(": ")
+        advice = "docs/troubleshooting.md" if health["reasons"] else ""
+        return Finding("service", f"runs on {place}, {how}", advice)
     except (OSError, ValueError, KeyError, TypeError):
         return Finding(
             "port",

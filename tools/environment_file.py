@@ -19,7 +19,8 @@ def read_environment_file(path: Path) -> dict[str, str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the file of variables {path} cannot be read ({error})") from None
+        why = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        raise ConfigError(f"the file of variables {path} cannot be read ({why})") from None
     found = {}
     for number, line in enumerate(lines, 1):
         text = line.strip()

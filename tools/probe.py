@@ -30,7 +30,8 @@ def run(config: Config) -> int:
         status, body = ask(config, "/health/live")
         reasons = json.loads(body).get("reasons", []) if status != 200 else []
     except (OSError, http.client.HTTPException, ValueError) as error:
-        print(f"no answer on port {config.api_port}: {error}", file=sys.stderr)
+        why = getattr(error, "strerror", None) or error
+        print(f"no answer on port {config.api_port}: {why}", file=sys.stderr)
         return EXIT_ILL
     if status == 200:
         return 0

@@ -335,7 +335,12 @@ class Broker:
     def on_published(self, packet_id: int, reason: ReasonCode) -> None:
         """The broker answered a PUBLISH, or one of QoS 0 has left."""
         self._strikes = 0
-        self._publishes.resolve(packet_id, reason)
+        if not self._publishes.resolve(packet_id, reason) and reason.is_failure:
+            log.warning(  # nobody but the session publishes without waiting
+                "the broker refused our status (MQTT_STATUS_TOPIC): %s; its access rules must let"
+                " us write that topic, or leave the variable empty",
+                reason,
+            )
 
     def on_answered(self, packet_id: int, reasons: list[ReasonCode]) -> None:
         """The broker answered a SUBSCRIBE or UNSUBSCRIBE."""

@@ -36,11 +36,13 @@ class Confirmations(Generic[T]):
             if self._waiting.get(packet_id) is future:
                 del self._waiting[packet_id]
 
-    def resolve(self, packet_id: int, answer: T) -> None:
-        """Give the answer to who waits for it, if anybody does."""
+    def resolve(self, packet_id: int, answer: T) -> bool:
+        """Give the answer to who waits for it; return whether anybody does."""
         future = self._waiting.get(packet_id)
-        if future is not None and not future.done():
-            future.set_result(answer)
+        if future is None or future.done():
+            return False
+        future.set_result(answer)
+        return True
 
     def fail(self, error: Exception) -> None:
         """Give everybody who waits this error."""

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.broker.buffered_socket import BufferedSocket
+from gateway.broker.reasons import connecting_failed
 
 log = logging.getLogger(__name__)
 
@@ -143,10 +144,10 @@ class Link:
             self._interrupted.clear()
             self._serve(client, find_socket)
         except (OSError, ValueError) as error:
-            return getattr(error, "strerror", None) or str(error) or type(error).__name__
-        except Exception as error:
+            return connecting_failed(error)
+        except Exception:
             self._failed("broker_thread", "a connection to the broker ended by an error of ours")
-            return f"internal error: {type(error).__name__}"
+            return "an unexpected error, which the log has"
         return ""
 
     def _connect(self, client: PollableClient) -> None:

@@ -33,6 +33,7 @@ from gateway.broker.errors import BrokerAway
 from gateway.broker.intake import Intake
 from gateway.broker.link import Link
 from gateway.broker.news import Messenger, News
+from gateway.broker.reasons import login_refused
 from gateway.broker.settings import BrokerSettings
 from gateway.mailbox import Mailbox
 
@@ -198,7 +199,7 @@ class Session:
         assert isinstance(client, BufferedClient)
         self._answered = True
         if reason.is_failure:
-            self._lost_because = f"the broker refused the connection: {reason}"
+            self._lost_because = login_refused(str(reason))
             self._client = None
             return
         if self._old_protocol and self._settings.clean_session and not self._wiped:

@@ -15,11 +15,14 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from gateway.broker.reasons import certificate_advice, connecting_failed
 from gateway.broker.settings import BrokerSettings
 from gateway.findings import Finding
 
 V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 ANSWER_S = 5.0
+# Retained messages come at once with a subscription, if they come.
+FIRST_MESSAGE_S = 2.0
 TURN_S = 0.1
 SECONDS_A_DAY = 86_400
 EXPIRES_SOON_DAYS = 30
@@ -79,14 +82,13 @@ def _tls(connection: socket.socket, context: ssl.SSLContext, host: str, now_s: f
         return Finding(
             "TLS",
             f"the broker's certificate is not accepted: {error.verify_message}",
-            "MQTT_TLS_CA: the file of the authority that signed it; MQTT_BROKER_HOST: a name that"
-            " stands in the certificate; and the clock of this machine",
+            certificate_advice(error),
             True,
         )
-    except (ssl.SSLError, OSError) as error:
+    except OSError as error:
         return Finding(
             "TLS",
-            f"no TLS at this port: {error}",
+            connecting_failed(error),
             "MQTT_BROKER_PORT is that of the listener with `certfile`, usually 8883; a broker that"
             " wants our certificate: MQTT_TLS_CERT and MQTT_TLS_KEY",
             True,
@@ -124,6 +126,8 @@ def _session(
         if answers and "version" not in str(answers[0]).lower():
             break  # not the version was refused
     who = settings.username or "nobody"
+    if settings.username and not settings.password:
+        who += ", with an empty password"
     if answers:
         yield Finding("login", f"as {who}: the broker says: {answers[0]}", CREDENTIALS, True)
     else:
@@ -134,12 +138,16 @@ def _session(
 def _subscribe(
     client: Client, subscriptions: Sequence[tuple[str, int]], granted: list[list[ReasonCode]]
 ) -> Iterator[Finding]:
+    came: list[object] = []
+    client.on_message = lambda _c, _d, message: came.append(message)
     for text, qos in subscriptions:
         granted.clear()
+        came.clear()
         client.subscribe(text, min(qos, 1))
         _turn_until(client, granted)
         if granted and not granted[0][0].is_failure:
-            yield Finding("subscription", f"{text} is granted")
+            _turn_until(client, came, FIRST_MESSAGE_S)
+            yield _granted(text, bool(came))
         else:
             said = str(granted[0][0]) if granted else "no answer"
             yield Finding(
@@ -150,8 +158,20 @@ def _subscribe(
             )
 
 
-def _turn_until(client: Client, answers: Sequence[object]) -> None:
-    deadline = time.monotonic() + ANSWER_S
+def _granted(text: str, came: bool) -> Finding:
+    """What a broker grants says little: mosquitto grants what its rules then hold back."""
+    if came:
+        return Finding("subscription", f"{text} is granted, and messages come")
+    return Finding(
+        "subscription",
+        f"{text} is granted; nothing came within {FIRST_MESSAGE_S:g} s",
+        "nothing is retained there, or the broker's access rules hold it back, which mosquitto"
+        f" does not say: `topic read {text}` for this user",
+    )
+
+
+def _turn_until(client: Client, answers: Sequence[object], within_s: float = ANSWER_S) -> None:
+    deadline = time.monotonic() + within_s
     while not answers and time.monotonic() < deadline:
         if client.loop(TURN_S):
             return  # the connection is gone; what was answered before counts

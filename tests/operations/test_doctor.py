@@ -2,59 +2,28 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
 
 from server import main
-from tests.guarded.certificates import Authority
 from tests.mosquitto import Mosquitto, free_port
+from tests.operations.strict_broker import StrictBroker
 from tests.service_process import ServiceProcess
 
 pytestmark = pytest.mark.needs_mosquitto
 Doctor = Callable[..., tuple[int, str]]
 
 
-@pytest.fixture(scope="module")
-def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Mosquitto, Path]]:
-    """A mosquitto that speaks TLS alone, asks for a password, and has an access list; and the
-    file of the authority that signed its certificate."""
-    directory = tmp_path_factory.mktemp("strict")
-    authority = Authority(directory, "plant")
-    certificate, key = authority.issue("localhost", "127.0.0.1")
-    passwords = directory / "passwords"
-    subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "api", "right"], check=True)
-    (directory / "acl").write_text("user api\ntopic readwrite #\n")
-    port = free_port()
-    broker = Mosquitto(
-        directory / "broker",
-        f"listener {port} 127.0.0.1",
-        "allow_anonymous false",
-        f"password_file {passwords}",
-        f"acl_file {directory}/acl",
-        f"certfile {certificate}",
-        f"keyfile {key}",
-        port=port,
-    )
-    broker.start()
-    yield broker, authority.file
-    broker.stop()
-
-
 @pytest.fixture
-def doctor(
-    strict: tuple[Mosquitto, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> Doctor:
+def doctor(strict: StrictBroker, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Doctor:
     """Examine with settings that are right, but for those given; return status and what it said."""
-    broker, authority = strict
     right = {
-        "MQTT_BROKER_HOST": "localhost",
-        "MQTT_BROKER_PORT": str(broker.port),
-        "MQTT_TLS": "true",
-        "MQTT_TLS_CA": str(authority),
-        "MQTT_PASSWORD": "right",
+        **strict.settings,
         "API_HOST": "127.0.0.1",
         "API_PORT": str(free_port()),
         "HISTORY_DB": str(tmp_path / "history.db"),
@@ -65,6 +34,21 @@ def doctor(
         return status, capsys.readouterr().out
 
     return run
+
+
+@contextmanager
+def retained(strict: StrictBroker) -> Iterator[None]:
+    """Have one message retained at the broker."""
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.tls_set(ca_certs=str(strict.authority.file))
+    client.username_pw_set("api", "right")
+    client.connect("localhost", strict.broker.port)
+    client.loop_start()
+    client.publish("kept/one", "1", 1, True).wait_for_publish(10)
+    yield
+    client.publish("kept/one", "", 1, True).wait_for_publish(10)
+    client.disconnect()
+    client.loop_stop()
 
 
 def test_all_is_well(doctor: Doctor) -> None:
@@ -96,6 +80,8 @@ def test_all_is_well(doctor: Doctor) -> None:
         ({"MQTT_PASSWORD": "wrong", "MQTT_PROTOCOL": "3.1.1"}, "broker says", "mosquitto_passwd"),
         ({"API_HOST": "192.0.2.1"}, "192.0.2.1", "API_HOST"),
         ({"HISTORY_DB": "/dev/null/x.db"}, "/dev/null may not be written", "HISTORY_DB"),
+        ({"MQTT_PASSWORD": ""}, "login: as api, with an empty password: ", "MQTT_PASSWORD"),
+        ({"HISTORY_DB": "/etc/hostname"}, "is no database, or a damaged one", "db restore"),
     ],
 )
 def test_each_fault_is_named_with_what_to_do(
@@ -116,7 +102,25 @@ def test_beside_a_running_service(doctor: Doctor, service: ServiceProcess) -> No
     service.terminate()
 
 
-def test_a_stranger_on_the_port(doctor: Doctor, strict: tuple[Mosquitto, Path]) -> None:
+def test_a_stranger_on_the_port(doctor: Doctor, strict: StrictBroker) -> None:
     """Another program listens where we would."""
-    status, said = doctor(API_PORT=str(strict[0].port))
+    status, said = doctor(API_PORT=str(strict.broker.port))
     assert status == 1 and "is taken by another program" in said and "ss -ltnp" in said
+
+
+def test_an_access_list_that_lets_nothing_through_is_told_from_one_that_does(
+    doctor: Doctor, strict: StrictBroker
+) -> None:
+    """mosquitto grants a subscription and holds its messages back: only what comes shows it."""
+    with retained(strict):
+        assert "subscription: # is granted, and messages come" in doctor()[1]
+        status, said = doctor(MQTT_USERNAME="blind")
+    assert status == 0
+    assert "[warn] subscription: # is granted; nothing came" in said and "`topic read #`" in said
+
+
+def test_tls_at_a_port_without_it(doctor: Doctor, broker: Mosquitto) -> None:
+    """The port answers, but not in TLS: the advice names the port."""
+    status, said = doctor(MQTT_BROKER_PORT=str(broker.port))
+    assert status == 1 and "[FAIL] TLS: " in said and "MQTT_BROKER_PORT" in said
+    assert "_ssl.c" not in said
