@@ -51,7 +51,12 @@ def run(options: argparse.Namespace, default_file: str, now_us: int) -> int:
                 until = "never expires"
                 if caller.expires_us is not None:
                     until = f"expires {iso_time(caller.expires_us)}"
-                print(f"{caller.name}: {', '.join(sorted(caller.scopes))}; {until}")
+                topics = "".join(
+                    f"; {verb} {', '.join(allowed.texts)}"
+                    for verb, allowed in (("reads", caller.read), ("publishes", caller.publish))
+                    if allowed is not None
+                )
+                print(f"{caller.name}: {', '.join(sorted(caller.scopes))}{topics}; {until}")
     except (KeysFileError, InvalidTopic, InvalidMoment, LookupError) as error:
         print(error.args[0], file=sys.stderr)
         return EXIT_CONFIG
@@ -72,6 +77,8 @@ def _add(path: Path, options: argparse.Namespace, now_us: int) -> None:
         filters = getattr(options, field)
         if filters:
             entry[field] = [check_filter(text) for text in filters]
+    if "publish" in entry and "publish" not in entry["scopes"]:
+        raise LookupError("--publish names topics, but the key may not publish: --scope publish")
     if options.expires:
         moment_us = parse_moment(options.expires, now_us)
         if moment_us < now_us and options.expires[-1:] in "smhdw":  # a duration looks ahead here
@@ -87,7 +94,7 @@ def _add(path: Path, options: argparse.Namespace, now_us: int) -> None:
     print(key)
     print(
         f"this is the key of {options.name}; it is shown only now."
-        " A running service takes it after SIGHUP.",
+        " A running service takes it after SIGHUP (systemctl reload mqtt-api).",
         file=sys.stderr,
     )
 

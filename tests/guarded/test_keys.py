@@ -116,7 +116,10 @@ def test_a_key_is_made_listed_used_and_removed(service: ServiceProcess, file: Pa
 
     listed = keys(file, "list")
     expiry = datetime.now(UTC) + timedelta(days=30)
-    assert re.search(rf"(?m)^line 1: publish, read; expires {expiry:%Y-%m-%d}", listed.stdout)
+    assert re.search(
+        rf"(?m)^line 1: publish, read; reads a/#; publishes b/\+; expires {expiry:%Y-%m-%d}",
+        listed.stdout,
+    )
     assert "reader: read; never expires" in listed.stdout
     assert key not in listed.stdout
     assert entry["hash"] not in listed.stdout
@@ -144,6 +147,7 @@ def test_a_key_is_made_listed_used_and_removed(service: ServiceProcess, file: Pa
         (("add", "x", "--read", "$share/g/a"), "$share"),
         (("add", "x", "--publish", ""), "empty"),
         (("add", "x", "--expires", "some day"), "must be a time"),
+        (("add", "x", "--publish", "a/#"), "--scope publish"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_changes_nothing(
