@@ -22,6 +22,11 @@ user=mqtt-api
 
 fail() { echo "install.sh: $*" >&2; exit 1; }
 
+# Where the unit's ProtectHome, or the rights of a home directory, would hide Python.
+is_hidden() {
+    case $1 in /home/* | /root/* | /run/user/*) return 0 ;; *) return 1 ;; esac
+}
+
 check() {
     [ -n "$ROOT" ] || [ "$(id -u)" = 0 ] || fail "run it as root: sudo systemd/install.sh"
     [ -n "$ROOT" ] || command -v systemctl >/dev/null || fail "there is no systemd here"
@@ -30,6 +35,9 @@ check() {
         fail "$PYTHON is too old: 3.11 or later is needed (PYTHON=... names another)"
     "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null ||
         fail "Python cannot make virtual environments: apt install python3-venv"
+    place=$("$PYTHON" -c 'import sys; print(sys.base_prefix)')/
+    [ -n "$ROOT" ] || ! is_hidden "$place" ||
+        fail "the service cannot reach the Python in $place: PYTHON=/usr/bin/python3 names another"
 }
 
 # Each release gets a directory of its own, and `current` is moved to it when it is complete: an
@@ -41,6 +49,7 @@ install_program() {
     name=releases/$version-$print
     mkdir -p "$program/releases"
     if [ ! -e "$program/$name/complete" ]; then
+        echo "installing the packages; this takes minutes on a small computer ..."
         rm -rf "${program:?}/$name"
         sh "$here/systemd/environment.sh" "$program/$name" packages
         sh "$here/systemd/environment.sh" "$program/$name" program
@@ -57,8 +66,12 @@ install_program() {
         *) rm -rf "$old" ;;
         esac
     done
-    rm -rf "$program/docs"
-    cp -R "$here/docs" "$program/docs"
+    # The pages, and what they point to.
+    for part in docs README.md CHANGELOG.md LICENSE mosquitto.conf monitoring proxy systemd \
+        containers docker-compose.yml; do
+        rm -rf "${program:?}/$part"
+        cp -R "$here/$part" "$program/$part"
+    done
 }
 
 install_user() {

@@ -34,7 +34,10 @@ def copy_of_the_build_context(target: Path) -> None:
     """Copy what .dockerignore lets through: the service is built from no more."""
     allowed = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
     shutil.copytree(ROOT / "systemd", target / "systemd")
-    shutil.copytree(ROOT / "docs", target / "docs")
+    for name in ("docs", "containers", "monitoring", "proxy"):
+        shutil.copytree(ROOT / name, target / name)
+    for name in ("CHANGELOG.md", "mosquitto.conf", "docker-compose.yml"):
+        shutil.copy(ROOT / name, target / name)
     for name in allowed:
         if (ROOT / name).is_dir():
             ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", ".*")
@@ -108,6 +111,9 @@ def test_installed_twice_used_and_taken_away_again(tmp_path: Path) -> None:
         assert '"status":"degraded"' in shown
         run(commands / "mqtt-api-server", "keys", "add", "dashboard", "--read", "factory/#")
         assert "dashboard" in run(commands / "mqtt-api-server", "keys", "list")
+        run(commands / "mqtt-api-server", "db", "backup", root / "copy.db")
+        assert (root / "copy.db").stat().st_mode & 0o007 == 0, "a copy is nobody else's to read"
+        (root / "copy.db").unlink()
         assert service.terminate() == 0
     finally:
         service.kill()
