@@ -6,11 +6,10 @@ command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || missing="$missi
 command -v wrk >/dev/null || missing="$missing wrk"
 command -v cc >/dev/null || missing="$missing gcc libc6-dev"
 [ -z "$missing" ] && exit 0
-if [ "$(id -u)" = 0 ]; then as_root=""
-elif sudo -n true 2>/dev/null; then as_root="sudo"
-else echo "please install:$missing"; exit 1
+if [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; then
+  echo "please install:$missing"; exit 1
 fi
 command -v apt-get >/dev/null || { echo "please install:$missing"; exit 1; }
 echo "installing$missing ..."
-$as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq \
-  --no-install-recommends $missing >/dev/null
+# shellcheck disable=SC2086  # several packages
+sh "$(dirname "$0")/../tests/apt_install.sh" $missing

@@ -12,11 +12,10 @@ command -v systemd-analyze >/dev/null || missing="$missing systemd"
 command -v gcc >/dev/null || missing="$missing gcc libc6-dev"
 command -v node >/dev/null || missing="$missing nodejs"
 [ -z "$missing" ] && exit 0
-if [ "$(id -u)" = 0 ]; then as_root=""
-elif sudo -n true 2>/dev/null; then as_root="sudo"
-else echo "not installed, and may not be installed here:$missing"; exit 0
+if [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; then
+  echo "not installed, and may not be installed here:$missing"; exit 0
 fi
 command -v apt-get >/dev/null || { echo "please install:$missing"; exit 0; }
 echo "installing$missing ..."
-$as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq \
-  --no-install-recommends $missing >/dev/null
+# shellcheck disable=SC2086  # several packages
+sh "$(dirname "$0")/apt_install.sh" $missing

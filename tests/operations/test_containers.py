@@ -44,7 +44,7 @@ def checked(*command: str | Path) -> None:
 def test_the_checkers_have_nothing_to_say() -> None:
     """hadolint on the Dockerfile, the Compose schema, shellcheck on every script."""
     scripts = [*(ROOT / "systemd").glob("*.sh"), ROOT / "systemd/mqtt-api-server"]
-    scripts.append(ROOT / "containers/secrets.sh")
+    scripts += [ROOT / "containers/secrets.sh", *ROOT.glob("tests/*.sh"), *ROOT.glob("bench/*.sh")]
     checked(BIN / "hadolint", "Dockerfile")
     checked(
         BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"
