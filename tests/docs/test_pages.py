@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,39 +86,8 @@ def test_the_table_of_endpoints_is_the_contract() -> None:
     assert sorted(listed) == sorted(contract)
 
 
-def test_what_no_test_runs_is_named_with_the_reason() -> None:
-    """Every line in a block of `console` is covered by the table at the end of the page on
-    installation; all other lines to paste are run (test_commands.py)."""
-    table = text_of(ROOT / "docs/installation.md").partition("## What the tests do not run")[2]
-    lines = [
-        line
-        for page in PAGES
-        for block in code_blocks(page, "console")
-        for line in block.splitlines()
-    ]
-    assert len(lines) > 20
-    for line in lines:
-        words = [word for word in line.split() if "=" not in word or word.startswith("--")]
-        program = words[1] if words[0] == "sudo" else words[0]
-        named = program.rpartition("/")[2] if program.endswith(".sh") else program
-        assert named.partition("/")[0] in table, line
-
-
 @pytest.mark.parametrize("name", pages_with("json"))
 def test_json_is_json(name: str) -> None:
     """What is shown as JSON can be read as JSON."""
     for block in code_blocks(ROOT / name, "json"):
         json.loads(block)
-
-
-@pytest.mark.needs_node
-@pytest.mark.parametrize("name", pages_with("javascript"))
-def test_javascript_is_javascript(name: str, tmp_path: Path) -> None:
-    """Every example has the syntax of a module."""
-    for number, block in enumerate(code_blocks(ROOT / name, "javascript")):
-        file = tmp_path / f"{number}.mjs"
-        file.write_text(block)
-        done = subprocess.run(
-            ["node", "--check", file], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
