@@ -125,5 +125,7 @@ def test_stopped_under_load(
     assert len(over_rest) == len(set(over_rest))
     assert not set(confirmed) - set(over_rest)
     assert service.terminate() == 0
-    assert not [line for line in service.log().splitlines() if "WARNING" in line], service.log()
+    # Asked whether it is ready before it is, the service says no: that is our own asking.
+    warnings = [line for line in service.log().splitlines() if "WARNING" in line]
+    assert not [line for line in warnings if "GET /health/ready 503" not in line], service.log()
     print(f"{scale.stops} stops, {sent} messages and {len(confirmed)} publishes over REST")
