@@ -8,9 +8,10 @@ import { Watch } from "./api/watch.js";
 import { TopicTree } from "./model/topic_tree.js";
 import { Clock } from "./page/clock.js";
 import { mark } from "./page/dom.js";
+import { sentence } from "./page/format.js";
 import { Painter } from "./page/painter.js";
 import { Route } from "./page/route.js";
-import { Banner, troubles } from "./views/banner.js";
+import { Banner, troubles, whyEmpty } from "./views/banner.js";
 import { HealthView } from "./views/health_view.js";
 import { KeyDialog } from "./views/key_dialog.js";
 import { LiveView } from "./views/live_view.js";
@@ -35,9 +36,10 @@ const watch = new Watch(service);
 const toast = new Toast();
 const banner = new Banner();
 const replace = (view, params) => route.replace(view, params);
-const onproblem = (error) => toast.say(error.message);
+const onproblem = (error) => toast.say(sentence(error.message));
 
 const keyDialog = new KeyDialog(async (key) => {
+  forget();
   await session.use(key, service);
   begin();
 });
@@ -49,6 +51,7 @@ const treePane = new TreePane({
   clock,
   choose: (path) => topics.choose(path),
   onsearch: (text) => topics.search(text),
+  nothing: () => whyEmpty({ watch, feed, session }),
 });
 const topicPane = new TopicPane({ service, session, tree, painter, clock, toast, onproblem });
 const topics = new TopicsView({ treePane, topicPane, replace });
@@ -70,8 +73,9 @@ let open = null;
 const route = new Route((name, params) => {
   const known = name in views ? name : "topics";
   const view = views[known];
+  const allowed = session.may("read") || (session.caller !== null && known === "publish");
   if (open && open !== view) open.hide();
-  for (const one of Object.values(views)) one.root.hidden = one !== view;
+  for (const one of Object.values(views)) one.root.hidden = one !== view || !allowed;
   mark(document.body, "data-view", known);
   for (const link of document.querySelectorAll("nav a")) {
     const here =
@@ -79,8 +83,18 @@ const route = new Route((name, params) => {
     mark(link, "aria-current", here ? "page" : null);
   }
   open = view;
-  if (session.may("read") || known === "publish") view.show(params, known);
+  if (allowed) view.show(params, known);
 });
+
+/** What one key showed is not for who comes with another, or with none. */
+function forget() {
+  feed.close();
+  open?.hide();
+  tree.clear();
+  watch.stats = null;
+  views.live.forget();
+  for (const view of Object.values(views)) view.root.hidden = true;
+}
 
 /** Begin, or begin again with another key. */
 async function begin() {
@@ -105,7 +119,7 @@ function tellTroubles() {
 }
 
 session.addEventListener("wanted", (event) => {
-  feed.close();
+  forget();
   askKey(session.hasKey ? event.detail : "");
   tellTroubles();
 });
@@ -136,5 +150,6 @@ addEventListener("keydown", (event) => {
   else if (event.key === "Escape") open?.escape?.();
 });
 
+route.tell();
 watch.open();
 begin();

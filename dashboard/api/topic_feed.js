@@ -50,6 +50,7 @@ export class TopicFeed extends EventTarget {
 
   close() {
     this.#loading?.abort();
+    this.loaded = false;
     this.stream.close();
   }
 

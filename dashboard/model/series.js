@@ -13,6 +13,8 @@ export class Series {
   max = [];
   counts = [];
   skipped = 0;
+  /** The newest number itself: the last bucket may be an average. */
+  newest = null;
   /** Where the last bucket begins that was loaded. */
   #loadedTo = -Infinity;
 
@@ -46,6 +48,7 @@ export class Series {
     this.max = points.map((point) => point.max);
     this.counts = points.map((point) => point.count);
     this.skipped = skipped;
+    this.newest = points.at(-1)?.last ?? null;
     this.#loadedTo = this.times.at(-1) ?? -Infinity;
   }
 
@@ -54,6 +57,7 @@ export class Series {
     const begin = Math.floor(seconds / bucketSeconds) * bucketSeconds;
     const last = this.times.length - 1;
     if (last >= 0 && begin < this.times[last]) return;
+    this.newest = number;
     if (last >= 0 && begin === this.times[last]) {
       const many = this.counts[last] + 1;
       this.avg[last] += (number - this.avg[last]) / many;

@@ -16,10 +16,17 @@ export function rate(perSecond) {
   return `${perSecond < 10 ? perSecond.toFixed(1) : count(Math.round(perSecond))}/s`;
 }
 
-/** A number of a chart: at most 6 digits that mean something. */
+/** A number of a chart: 6 digits that mean something, or all before the point. */
 export function value(number) {
   if (number === null || number === undefined) return "–";
-  return String(Number(number.toPrecision(6)));
+  const size = Math.abs(number);
+  return String(size >= 1e6 && size < 1e15 ? Math.round(number) : Number(number.toPrecision(6)));
+}
+
+/** Numbers so far apart, with the decimals that tell them from each other. */
+export function ticks(numbers, step) {
+  const decimals = Math.min(20, Math.max(0, Math.ceil(-Math.log10(step))));
+  return numbers.map((number) => String(Number(number.toFixed(decimals))));
 }
 
 const SIZES = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -81,6 +88,10 @@ export function day(ms) {
   const time = new Date(ms);
   return `${time.getFullYear()}-${pad(time.getMonth() + 1)}-${pad(time.getDate())}`;
 }
+
+/** "gone" -> "Gone." */
+export const sentence = (text) =>
+  text ? `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}` : "";
 
 /** "1 topic", "2 topics" */
 export const plural = (number, word) => `${whole(number)} ${word}${number === 1 ? "" : "s"}`;

@@ -2,6 +2,7 @@
 
 import { adviceFor } from "../model/advice.js";
 import { el } from "../page/dom.js";
+import { sentence } from "../page/format.js";
 
 export class Banner {
   #shown = "";
@@ -22,7 +23,7 @@ export class Banner {
           "div",
           { class: "item" },
           el("p", {}, el("strong", {}, text), advice ? ` ${advice}` : ""),
-          action ? el("button", { type: "button", onclick: action[1] }, action[0]) : null,
+          action ? el("button", { type: "button", onclick: () => action[1]() }, action[0]) : null,
         ),
       ),
     );
@@ -54,5 +55,12 @@ export function troubles({ watch, feed, session, askKey }) {
   return items;
 }
 
-const sentence = (text) =>
-  `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+/** Why there is no topic to be seen. */
+export function whyEmpty({ watch, feed, session }) {
+  if (session.caller === null) return "";
+  if (!feed.loaded) return "Loading…";
+  if (watch.health?.active_subscriptions === 0) {
+    return "The service listens to no topic. Subscribe to some under Publish.";
+  }
+  return "No messages yet. What arrives at the broker shows up here by itself.";
+}

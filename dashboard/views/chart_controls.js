@@ -136,7 +136,7 @@ export class ChartControls {
       const chip = this.legendRow.children[at];
       if (!chip) return;
       const column = data.columns[at];
-      const value = index === null ? series.avg.at(-1) : nearest(column, index);
+      const value = index === null ? series.newest : nearest(column, index);
       const low = data.low?.[index];
       const high = data.high?.[index];
       const spread =
@@ -163,7 +163,7 @@ export class ChartControls {
     const low = first.min.length ? format.value(Math.min(...first.min)) : "";
     const high = first.max.length ? format.value(Math.max(...first.max)) : "";
     const values = low
-      ? `from ${low} to ${high}, last ${format.value(first.avg.at(-1))}`
+      ? `from ${low} to ${high}, last ${format.value(first.newest)}`
       : "no numbers";
     mark(
       this.host,

@@ -17,7 +17,7 @@ export function picture(canvas, list, title) {
   ctx.fillStyle = palette.paper;
   ctx.fillRect(0, 0, whole.width, whole.height);
   ctx.scale(scale, scale);
-  ctx.font = palette.font.replace("11px", "12px");
+  ctx.font = palette.font;
   ctx.fillStyle = palette.faint;
   ctx.fillText(title, MARGIN, 18);
   let left = MARGIN;

@@ -4,7 +4,6 @@
 import * as format from "../page/format.js";
 
 const uPlot = globalThis.uPlot;
-const HEIGHT = 240;
 const DAY_S = 86_400;
 
 /** The colours of the page as it is now, light or dark. */
@@ -18,7 +17,7 @@ export function colours() {
     grid: of("--rule"),
     paper: of("--paper"),
     gap: of("--gap"),
-    font: `11px ${of("--font")}`,
+    font: `${of("--axis")} ${of("--font")}`,
   };
 }
 
@@ -70,10 +69,11 @@ export class ChartPlot {
   }
 
   #resize() {
+    const { clientWidth: width, clientHeight: height } = this.host;
     if (!this.#plot) {
       if (this.last) this.draw(...this.last);
-    } else if (this.host.clientWidth && this.#plot.width !== this.host.clientWidth) {
-      this.#plot.setSize({ width: this.host.clientWidth, height: HEIGHT });
+    } else if (width && (this.#plot.width !== width || this.#plot.height !== height)) {
+      this.#plot.setSize({ width, height });
     }
   }
 
@@ -101,7 +101,7 @@ export class ChartPlot {
     this.#plot = new uPlot(
       {
         width: this.host.clientWidth,
-        height: HEIGHT,
+        height: this.host.clientHeight,
         pxAlign: 1,
         padding: [10, 12, 0, 4],
         legend: { show: false },
@@ -141,12 +141,12 @@ export class ChartPlot {
 
   /** One scale on the left; apart, the first has the left side and the second the right one. */
   #sides(data, apart, palette) {
-    const values = (_, ticks) => ticks.map((tick) => format.value(tick));
-    if (!apart) return [this.#axis(palette, { scale: "y", size: room, values })];
+    const values = (_, numbers, __, ___, step) => format.ticks(numbers, step);
+    if (!apart) return [this.#axis(palette, { scale: "y", size: room(palette.font), values })];
     return data.columns.slice(0, 2).map((_, at) =>
       this.#axis(palette, {
         scale: `y${at}`,
-        size: room,
+        size: room(palette.font),
         values,
         side: at ? 1 : 3,
         stroke: palette.lines[at],
@@ -180,7 +180,8 @@ export class ChartPlot {
 const apartBy = (_, __, ___, ____, width) => Math.max(52, Math.min(70, width / 5));
 
 /** Room beside the chart, for the longest number that stands there. */
-const room = (_, numbers) => 18 + 6.5 * Math.max(2, ...(numbers ?? []).map(({ length }) => length));
+const room = (font) => (_, numbers) =>
+  18 + 0.6 * parseFloat(font) * Math.max(2, ...(numbers ?? []).map(({ length }) => length));
 
 /** Times on the axis as everywhere else on the page: 24 hours, seconds only where they tell. */
 function times(_, ticks, __, ___, step) {

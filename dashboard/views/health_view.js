@@ -17,6 +17,9 @@ const TELLING = new Set([
   "load/messages/sent/1min",
 ]);
 
+const HIDDEN = "not shown to this key";
+const SILENT = "no $SYS topics, or MQTT_BROKER_STATS=off";
+
 export class HealthView {
   #figures = new Map();
 
@@ -162,13 +165,12 @@ export class HealthView {
       "waiting to be stored",
       stats.queue_depth > 10_000 ? "warn" : null,
     );
-    if (stats.database_bytes !== undefined) {
-      this.#figure(
-        "database",
-        format.bytes(stats.database_bytes + stats.wal_bytes),
-        `of it ${format.bytes(stats.wal_bytes)} write-ahead log`,
-      );
-    }
+    const narrow = stats.database_bytes === undefined; // it sees figures of its own topics alone
+    this.#figure(
+      "database",
+      narrow ? "–" : format.bytes(stats.database_bytes + stats.wal_bytes),
+      narrow ? HIDDEN : `of it ${format.bytes(stats.wal_bytes)} write-ahead log`,
+    );
     this.#figure(
       "readers",
       format.whole(stats.websocket_connections),
@@ -199,7 +201,7 @@ export class HealthView {
       this.broker,
       said.length
         ? said.filter(([name]) => TELLING.has(name))
-        : [["Nothing", "no $SYS topics, or MQTT_BROKER_STATS=off"]],
+        : [["Nothing", narrow ? HIDDEN : health.mqtt_connected ? SILENT : "it is away"]],
     );
     this.more.hidden = said.length === 0;
     facts(this.brokerAll, said);

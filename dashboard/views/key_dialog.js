@@ -1,6 +1,7 @@
 // Asks for the key. It stays in this tab (api/session.js); it is never part of an address.
 
 import { el, say } from "../page/dom.js";
+import { sentence } from "../page/format.js";
 
 export class KeyDialog {
   /** `use(key)` tries a key; a Refusal says why it is no good. */
@@ -51,7 +52,7 @@ export class KeyDialog {
   }
 
   open(why = "", hasKey = false) {
-    say(this.fault, why);
+    say(this.fault, sentence(why));
     this.forget.hidden = !hasKey;
     this.input.value = "";
     if (!this.root.open) this.root.showModal();
@@ -69,5 +70,3 @@ export class KeyDialog {
     this.input.value = "";
   }
 }
-
-const sentence = (text) => (text ? `${text[0].toUpperCase()}${text.slice(1)}.` : "");

@@ -111,6 +111,12 @@ export class LiveView {
       this.log.note("Left, and came back: what came meanwhile is in the history");
   }
 
+  /** Forget every message. */
+  forget() {
+    this.hide();
+    this.#change(() => this.log.clear());
+  }
+
   focusSearch() {
     this.input.select();
   }
@@ -169,7 +175,7 @@ export class LiveView {
       this.fault.hidden = true;
     } catch (error) {
       this.fault.hidden = error.status !== 422;
-      say(this.fault, `The filter ${error.faults[0]?.message ?? "is not valid"}.`);
+      say(this.fault, format.sentence(`The filter ${error.faults[0]?.message ?? "is not valid"}`));
     }
   }
 

@@ -74,7 +74,9 @@ export class PastList {
         this.foot,
         !past.loaded
           ? "Loading…"
-          : `${format.whole(past.length)} ` +
+          : past.length === 0
+            ? "Empty"
+            : `${format.whole(past.length)} ` +
               (past.complete ? "shown: that is all the history has" : "shown; scroll for more"),
       );
       this.#more();

@@ -3,6 +3,7 @@
 import { laidOut } from "../model/payload.js";
 import { Combobox } from "../page/combobox.js";
 import { el, mark, say, segments } from "../page/dom.js";
+import { sentence } from "../page/format.js";
 
 const KINDS = [
   ["text", "Text"],
@@ -211,10 +212,8 @@ export class PublishForm {
       this.onpublished(entry);
     } catch (error) {
       const [fault] = error.faults ?? [];
-      this.#tell(
-        "bad",
-        fault ? `${fault.path.replace(/^\//, "")} ${fault.message}` : error.message,
-      );
+      const why = fault ? `${fault.path.replace(/^\//, "")} ${fault.message}` : error.message;
+      this.#tell("bad", sentence(why));
     } finally {
       this.button.disabled = false;
     }

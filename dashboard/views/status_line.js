@@ -8,7 +8,6 @@ const WORDS = {
   connecting: "Connecting",
   waiting: "Reconnecting",
   refused: "No key",
-  closed: "Offline",
 };
 
 export class StatusLine {
@@ -37,9 +36,14 @@ export class StatusLine {
     const away = this.watch.health && !this.watch.health.mqtt_connected;
     const state = this.feed.state;
     mark(this.state, "data-state", state === "live" && away ? "away" : state);
-    say(this.state, state === "live" && away ? "Broker away" : (WORDS[state] ?? state));
+    say(this.state, state === "live" && away ? "Broker away" : (WORDS[state] ?? this.#whyClosed()));
     say(this.rate, format.rate(this.tree.root.rate.at(performance.now())) || "0/s");
     const { caller } = this.session;
     say(this.who, this.session.hasKey && caller ? caller.name : "");
+  }
+
+  #whyClosed() {
+    if (this.session.caller) return this.session.may("read") ? "Offline" : "May not read";
+    return this.session.wanted ? "No key" : "Connecting";
   }
 }

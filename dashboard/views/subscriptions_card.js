@@ -99,6 +99,7 @@ export class SubscriptionsCard {
       const path = topic.split("/").map(encodeURIComponent).join("/");
       const { data } = await this.service.delete(`subscribe/${path}`);
       const others = data.still_covered_by.join(", ");
+      this.filter.value = topic; // one press brings it back
       return `Unsubscribed from ${topic}.${others ? ` ${others} still brings its messages.` : ""}`;
     });
   }
@@ -111,7 +112,7 @@ export class SubscriptionsCard {
     } catch (error) {
       const [fault] = error.faults ?? [];
       mark(this.result, "data-tone", "bad");
-      say(this.result, fault ? `The filter ${fault.message}.` : error.message);
+      say(this.result, format.sentence(fault ? `The filter ${fault.message}` : error.message));
     }
     await this.show();
   }

@@ -15,7 +15,8 @@ const PAGE = 60;
 export class TopicPane {
   #topic = "";
   #past = new TopicPast();
-  #latest = null;
+  /** The newest message; null: there is none; undefined: not known yet. */
+  #latest;
   #previous = null;
   #pinned = null;
   #asked = null;
@@ -81,10 +82,11 @@ export class TopicPane {
       this.path.replaceChildren(...levelsOf(topic));
       this.#shown = undefined;
       this.#past = new TopicPast();
-      this.#latest = this.#previous = this.#pinned = null;
+      this.#latest = undefined;
+      this.#previous = this.#pinned = null;
       this.#early = [];
       this.list.show(this.#past);
-      this.value.show(null, null);
+      this.value.show(undefined, null);
     }
     this.hint.hidden = topic !== "";
     this.root.classList.toggle("none", topic === "");
@@ -211,7 +213,7 @@ export class TopicPane {
     else this.chart.escape();
   }
 
-  #shown = null;
+  #shown;
 
   paint() {
     if (this.root.offsetParent === null || !this.#topic) return;
@@ -220,7 +222,7 @@ export class TopicPane {
       this.#past.loaded && !this.#latest && branch?.value === null && branch !== null;
     this.body.hidden = isBranch;
     this.branch.hidden = !isBranch;
-    if (branch) say(this.facts, factsOf(branch, this.clock.now()));
+    say(this.facts, branch ? factsOf(branch, this.clock.now()) : "");
     this.actions.show(this.#topic, isBranch);
     if (isBranch) listBranch(this.branch, branch);
     if (!this.#pinned && this.#shown !== this.#latest) {

@@ -18,13 +18,17 @@ export class TreePane {
   #toReveal = "";
   #begun = false;
 
-  /** `choose(path)` is called when somebody wants to look closer; `onsearch(text)` at each key. */
-  constructor({ tree, painter, clock, choose, onsearch }) {
+  /**
+   * `choose(path)` is called when somebody wants to look closer; `onsearch(text)` at each key;
+   * `nothing()` says why the tree is empty.
+   */
+  constructor({ tree, painter, clock, choose, onsearch, nothing }) {
     this.tree = tree;
     this.painter = painter;
     this.clock = clock;
     this.choose = choose;
     this.onsearch = onsearch;
+    this.nothing = nothing;
     this.paint = this.paint.bind(this);
     this.#build();
   }
@@ -93,8 +97,8 @@ export class TreePane {
         ),
       ),
       el("div", { class: "heads", "aria-hidden": "true" }, ...heads),
-      this.grid,
       this.empty,
+      this.grid,
       el("footer", { class: "foot" }, this.summary),
     );
     this.list = new VirtualList(this.painter, this.grid, makeRow, (row, index) =>
@@ -127,6 +131,11 @@ export class TreePane {
   paint() {
     if (!this.root.isConnected || this.root.offsetParent === null) return;
     this.#arrange();
+    this.empty.hidden = this.#rows.length > 0;
+    if (!this.empty.hidden) {
+      const searched = this.tree.topicCount && this.#search.trim();
+      say(this.empty, searched ? "No topic matches." : this.nothing());
+    }
     this.list.spread();
   }
 
@@ -151,13 +160,6 @@ export class TreePane {
       this.#toReveal = "";
       this.#move(rows.indexOf(wanted));
     }
-    this.empty.hidden = rows.length > 0;
-    say(
-      this.empty,
-      this.#search.trim()
-        ? "No topic matches."
-        : "No messages yet. What arrives at " + "the broker shows up here by itself.",
-    );
   }
 
   #fill(row, index) {

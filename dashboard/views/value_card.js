@@ -3,7 +3,7 @@
 import { el, mark, say, segments } from "../page/dom.js";
 import * as format from "../page/format.js";
 import { jsonChanges, lineChanges } from "../model/diff.js";
-import { changeTable } from "./change_table.js";
+import { changeTable, changedLines } from "./changes.js";
 import { bytesOf, hexDump, jsonOf, jsonParts, laidOut, sizeOf } from "../model/payload.js";
 
 // Letters shown at first: more would make the page slow, and is one press away.
@@ -76,7 +76,10 @@ export class ValueCard {
     });
   }
 
-  /** Show a message beside the one before it, which may be null. `pinned`: it is not the newest. */
+  /**
+   * Show a message beside the one before it, which may be null. Null: there is none; undefined:
+   * that is not known yet. `pinned`: it is not the newest.
+   */
   show(message, previous, pinned = false) {
     if (message?.id !== this.#message?.id) this.#whole = false;
     this.#message = message;
@@ -112,11 +115,13 @@ export class ValueCard {
 
   paint() {
     const message = this.#message;
-    mark(this.root, "data-empty", message === null);
+    mark(this.root, "data-empty", !message);
     if (!message) {
       this.#painted = null;
       this.pinned.hidden = true;
-      this.content.replaceChildren(el("p", { class: "note" }, "No message to show."));
+      this.content.classList.remove("short");
+      const words = message === null ? "The history has no message of this topic." : "Loading…";
+      this.content.replaceChildren(el("p", { class: "note" }, words));
       this.facts.replaceChildren();
       this.more.hidden = true;
       return;
@@ -209,19 +214,7 @@ export class ValueCard {
     }
     const text = (message) =>
       (message.encoding === "base64" ? hexDump(bytesOf(message)) : message.payload).slice(0, SHOWN);
-    return [
-      el(
-        "pre",
-        { class: "lines" },
-        ...lineChanges(text(before), text(now)).map(({ kind, text: line }) =>
-          el(
-            "span",
-            { class: `line ${kind}` },
-            `${{ same: "  ", added: "+ ", removed: "− " }[kind]}${line}`,
-          ),
-        ),
-      ),
-    ];
+    return [changedLines(lineChanges(text(before), text(now)))];
   }
 
   #paintFacts(message) {

@@ -76,8 +76,12 @@ def test_a_key_is_asked_for_and_stays_in_the_tab(locked: Plant, look: Callable[.
     seen = look(url=locked.service.url, expected=REFUSED)
     seen.page.locator("dialog[open]").wait_for()
     assert seen.run("() => document.activeElement.id") == "key"
+    assert seen.page.locator("main > *:visible").count() == 0
     enter_key(seen, "nobody")
     seen.wait_text("dialog .fault", "wrong or has expired")
+    seen.page.keyboard.press("Escape")
+    seen.page.get_by_role("button", name="Enter key").click()
+    assert seen.page.locator("dialog .fault").inner_text() == ""
     asked: list[str] = []
     seen.page.on("request", lambda request: asked.append(request.url))
     seen.page.on("websocket", lambda socket: asked.append(socket.url))
@@ -94,9 +98,38 @@ def test_a_key_is_asked_for_and_stays_in_the_tab(locked: Plant, look: Callable[.
     assert key_of("all") not in locked.service.log()
     other = look(url=locked.service.url, expected=REFUSED)
     other.page.locator("dialog[open]").wait_for()
+
+
+def test_nothing_stays_for_who_comes_with_another_key(
+    locked: Plant, look: Callable[..., Look]
+) -> None:
+    """What one key showed is gone with the next one, and without any: tree, topic, log, figures."""
+    for topic in ("open/x", "closed/secret"):
+        locked.service.request(
+            "POST", "/publish", {"topic": topic, "payload": "1", "qos": 1}, bearer(key_of("all"))
+        )
+    seen = look("#/topic?t=closed/secret", url=locked.service.url, expected=REFUSED)
+    enter_key(seen, "all")
+    seen.wait_text(".value-card .content", "1")
+    seen.wait_text(".topic .summary", "message")
+    seen.row("secret").wait_for()
+    seen.page.get_by_role("button", name="API key").click()
+    enter_key(seen, "eyes")
+    seen.wait_text(".who", "eyes")
+    seen.row("x").wait_for()
+    seen.wait_text(".value-card .content", "has no message of this topic")
+    assert seen.row("secret").count() == 0
+    assert "message" not in seen.page.locator(".topic .head .summary").inner_text()
+    seen.go("topics")
     seen.page.get_by_role("button", name="API key").click()
     seen.page.get_by_role("button", name="Forget key").click()
     seen.wait_text(".banner", "A key is needed")
+    assert seen.page.locator("main > *:visible").count() == 0
+    seen.page.get_by_role("button", name="API key").click()
+    enter_key(seen, "mouth")
+    seen.wait_text(".banner", "mouth may not read")
+    seen.wait_text(".dot", "May not read")
+    assert seen.page.locator("main > *:visible").count() == 0
 
 
 def test_what_a_key_may_not_do_is_not_there(locked: Plant, look: Callable[..., Look]) -> None:

@@ -121,6 +121,13 @@ def test_the_brokers_own_topics_come_with_a_subscription(
     seen.go("topics")
     seen.row("zz").wait_for()
     assert seen.row("$SYS").count() == 0
+    small.service.request("DELETE", "/subscribe/%23")
+    small.service.request("DELETE", "/messages?topic=zz")
+    seen.page.reload()
+    seen.wait_text(".tree .empty", "listens to no topic")
+    small.service.post("/subscribe", {"topic": "#", "qos": 1})
+    small.say("zz", "1")
+    seen.row("zz").wait_for()
     for wanted in ("$SYS/broker/uptime", "$odd/#"):
         assert small.service.post("/subscribe", {"topic": wanted}).status == 200
     seen.row("$SYS").wait_for()

@@ -1,4 +1,4 @@
-// The difference between two JSON values, as a table.
+// What changed from one message to the next: members of JSON as a table, or lines of text.
 
 import { el } from "../page/dom.js";
 import * as format from "../page/format.js";
@@ -36,6 +36,19 @@ export function changeTable(changes) {
           ),
         ),
       ),
+    ),
+  );
+}
+
+const SIGNS = { same: "  ", added: "+ ", removed: "− " };
+
+/** `lines` are those of model/diff.js. */
+export function changedLines(lines) {
+  return el(
+    "pre",
+    { class: "lines" },
+    ...lines.map(({ kind, text }) =>
+      el("span", { class: `line ${kind}` }, `${SIGNS[kind]}${text}`),
     ),
   );
 }
