@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from json.encoder import encode_basestring
 from typing import Any
 from urllib.parse import urlencode
 
@@ -163,25 +164,30 @@ class OneTopic(Handler):
 
 
 def summary_json(summary: TopicSummary, metrics: Metrics, *, cut: bool) -> str:
-    """Return one topic as JSON; `cut` shortens a long payload and says so."""
-    fields = compact_json(
-        {
-            "topic": summary.topic,
-            "message_count": summary.message_count,
-            "first_seen": iso_time(summary.first_seen_us),
-            "last_seen": iso_time(summary.last_seen_us),
-            "rate_1m": metrics.topic_rates.per_second(summary.topic),
-        }
+    """Return one topic as JSON; `cut` shortens a long payload and says so.
+
+    Written by hand, like a message: it runs a thousand times for one list.
+    """
+    fields = (
+        f'{{"topic":{encode_basestring(summary.topic)},"message_count":{summary.message_count},'
+        f'"first_seen":"{iso_time(summary.first_seen_us)}",'
+        f'"last_seen":"{iso_time(summary.last_seen_us)}",'
+        f'"rate_1m":{metrics.topic_rates.per_second(summary.topic)}'
     )
     message = summary.last_message
     if message is None:
         last = "null"
-    elif cut and len(payload_bytes(message.payload)) > CUT_BYTES:
+    elif cut and _is_long(message.payload):
         message.payload = _cut(message.payload)
         last = "{" + message_fields(message) + ',"truncated":true}'
     else:
         last = message_json(message)
-    return f'{fields[:-1]},"last_message":{last}}}'
+    return f'{fields},"last_message":{last}}}'
+
+
+def _is_long(payload: str | bytes) -> bool:
+    # No character has more than four bytes, so most texts need not be encoded to be measured.
+    return len(payload) > CUT_BYTES // 4 and len(payload_bytes(payload)) > CUT_BYTES
 
 
 def _cut(payload: str | bytes) -> str | bytes:
