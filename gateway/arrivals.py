@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 
+from gateway.decisions import explain_refusal
 from gateway.mailbox import Connected, Delivery, Mailbox
 from gateway.metrics import Metrics
 from store.message import Message, text_or_bytes
@@ -99,6 +100,7 @@ class Arrivals:
             self.overflowed = True
             if qos and not dup:
                 self._refused.add(packet_id)
+            explain_refusal(message)
             self._metrics.dropped[
                 "mailbox_full_qos0" if not qos else "mailbox_full_unacknowledged"
             ] += 1

@@ -1,7 +1,7 @@
 """What became of each message, told at LOG_LEVEL=DEBUG.
 
-Answers for: one line a delivery, without its payload. Does not: decide. Costs one look at the
-level for each commit while nobody wants to know.
+Answers for: one line a delivery, without its payload, and one for each removal. Does not: decide.
+Costs one look at the level for each commit while nobody wants to know.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 
 from gateway.mailbox import Delivery
+from store.log_writer import Totals
 from store.message import Message
 
 log = logging.getLogger("decision")
@@ -24,15 +25,41 @@ def explain(
     ids = {_mark(message): message.id for message in stored}
     wanted = {_mark(message) for message in to_store}
     for delivery in deliveries:
-        message = delivery.message
-        log.debug(
-            "%r at QoS %d%s%s: %s",
-            message.topic,
-            message.qos,
-            ", retained" if message.retain else "",
-            "" if message.packet_id is None else f", packet {message.packet_id}",
-            _outcome(delivery, _mark(message) in wanted, ids.get(_mark(message))),
-        )
+        mark = _mark(delivery.message)
+        _tell(delivery.message, _outcome(delivery, mark in wanted, ids.get(mark)))
+
+
+def explain_unstored(messages: Sequence[Message]) -> None:
+    """Tell of messages that are shown although they cannot be stored yet."""
+    if log.isEnabledFor(logging.DEBUG):
+        for message in messages:
+            _tell(message, "cannot be stored yet; shown without an id, kept, not acknowledged")
+
+
+def explain_refusal(message: Message) -> None:
+    """Tell of a message that finds no room in the mailbox. From the broker's thread."""
+    if log.isEnabledFor(logging.DEBUG):
+        fate = "the broker is to send it again" if message.qos else "lost, as QoS 0 may be"
+        _tell(message, f"no room among those that wait to be stored; not taken in, {fate}")
+
+
+def explain_removal(before: Totals, after: Totals, why: str) -> None:
+    """Tell of messages that retention removed."""
+    count = after.pruned_total - before.pruned_total
+    if count and log.isEnabledFor(logging.DEBUG):
+        left = f"the oldest is {after.oldest_id}" if after.oldest_id else "none is left"
+        log.debug("%d messages pruned, %s; %s now", count, why, left)
+
+
+def _tell(message: Message, outcome: str) -> None:
+    log.debug(
+        "%r at QoS %d%s%s: %s",
+        message.topic,
+        message.qos,
+        ", retained" if message.retain else "",
+        "" if message.packet_id is None else f", packet {message.packet_id}",
+        outcome,
+    )
 
 
 def _mark(message: Message) -> tuple[str, int, int | None]:

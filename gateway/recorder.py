@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.crowd import CrowdRest
-from gateway.decisions import explain
+from gateway.decisions import explain, explain_removal, explain_unstored
 from gateway.hub import Hub
 from gateway.mailbox import Connected, Delivery, Item, Mailbox
 from gateway.metrics import Metrics
@@ -161,7 +161,7 @@ class Recorder:
 
     async def _store(self, batch: _Batch) -> list[Message] | None:
         """Append and acknowledge; return what was stored, or None when that failed."""
-        began = self._monotonic()
+        began, before = self._monotonic(), self._history.totals()
         try:
             stored = await self._append(batch)
         except HistoryUnavailable as error:
@@ -178,6 +178,7 @@ class Recorder:
         self._undone.popleft()
         self._metrics.committed(stored, self._monotonic() - began)
         explain(batch.deliveries, batch.messages, stored)
+        explain_removal(before, self._history.totals(), "over MAX_HISTORY_SIZE or its bytes")
         if len(stored) < len(batch.messages):
             self._metrics.dropped["retained_repeat"] += len(batch.messages) - len(stored)
         return stored
@@ -199,19 +200,23 @@ class Recorder:
 
         The mailbox counts what is kept, so its bound holds; the broker waits beyond it.
         """
-        kept = deque([(first, self._hub.publish(first.messages))])
+        kept = deque([(first, self._show_unstored(first))])
         while kept:
             try:
                 async with asyncio.timeout(RETRY_S):
                     while True:
                         batch = self._sorted(await self._take())
-                        kept.append((batch, self._hub.publish(batch.messages)))
+                        kept.append((batch, self._show_unstored(batch)))
                         await asyncio.sleep(0)  # a full mailbox is emptied in many turns
             except TimeoutError:
                 pass
             while kept and (stored := await self._store(kept[0][0])) is not None:
                 self._hub.pass_over(stored, kept.popleft()[1])
         self._set_trouble(None)
+
+    def _show_unstored(self, batch: _Batch) -> int:
+        explain_unstored(batch.messages)
+        return self._hub.publish(batch.messages)
 
     def _sorted(self, items: list[Item]) -> _Batch:
         batch = _Batch([], [])
@@ -235,11 +240,8 @@ class Recorder:
         """Take note of why nothing can be stored, and for the log of what SQLite says of it."""
         if (trouble is None) != (self.trouble is None):
             if trouble:
-                log.error(
-                    "%s; keeping messages in memory, trying again each %g s",
-                    in_full or trouble,
-                    RETRY_S,
-                )
+                said = in_full or trouble
+                log.error("%s; keeping messages in memory, trying again each %g s", said, RETRY_S)
             else:
                 log.info("the history can be written again")
             self._history.note_trouble(trouble is not None)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gateway.clock_trust import ClockTrust
+from gateway.decisions import explain_removal
 from gateway.metrics import Metrics
 from store.errors import HistoryDamaged, HistoryUnavailable
 from store.history import History
@@ -99,9 +100,11 @@ class Upkeep:
         most = max(MIN_PASS_ROWS, self._history.totals().message_count // PASS_FRACTION)
         pruned = 0
         while pruned < most:
+            before = self._history.totals()
             rows = await self._history.prune(self._now_us() if by_age else None, most - pruned)
             if not rows:
                 break
             pruned += rows
+            explain_removal(before, self._history.totals(), "too old, or over MAX_HISTORY_BYTES")
             self.last_prune_us = self._now_us()
             await asyncio.sleep(0)  # appends go between two steps

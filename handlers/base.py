@@ -16,7 +16,7 @@ import tornado.web
 from handlers.contract import Contract
 from handlers.gate import UNSAFE_METHODS, Gate, rate_headers
 from handlers.keyring import NOBODY, Caller
-from handlers.parsing import parse_query, require_text
+from handlers.parsing import parse_query, require_text, without_credentials
 from handlers.problems import Problem, to_problem
 from handlers.rate_limit import Allowance
 from store.message import compact_json
@@ -201,7 +201,9 @@ class Handler(tornado.web.RequestHandler):
         """Write down a change that was asked for, and what became of it."""
         status, method = self.get_status(), self.request.method
         if status == 403 and method in UNSAFE_METHODS and not self.audited:
-            self.audited = f"{method} {self.request.path!r}"  # refused before it was read
+            self.audited = (
+                f"{method} {without_credentials(self.request.path)!r}"  # refused before it was read
+            )
         if self.audited:
             self.audit(self.audited, str(status))
 
@@ -228,7 +230,7 @@ class Handler(tornado.web.RequestHandler):
                 "request %s failed: %s %s",
                 self.request_id,
                 self.request.method,
-                self.request.path,
+                without_credentials(self.request.path),
                 exc_info=(typ, value, tb),
             )
 

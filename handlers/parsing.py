@@ -19,6 +19,7 @@ _DURATION = re.compile(r"(\d{1,9})(s|m|h|d|w)")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _EPOCH_SECONDS = re.compile(r"\d{1,11}(\.\d{1,6})?")
 _LONE_PLUS = re.compile(r"(?:^|(?<=/))\+(?=/|$)")
+_CREDENTIALS = re.compile(r"//[^/]*@")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Parameters in which an unescaped plus may mean itself: a wildcard, or part of a time zone.
 TOPIC_PARAMETERS = ("topic", "prefix")
@@ -27,6 +28,11 @@ TIME_PARAMETERS = ("since", "until")
 
 class InvalidMoment(ValueError):
     """The text is not a time; its text says what is allowed."""
+
+
+def without_credentials(path: str) -> str:
+    """Return a path for the log: a URL that was sent as a whole loses its name and password."""
+    return path if path.startswith("/") else _CREDENTIALS.sub("//", path, count=1)
 
 
 def parse_json(body: bytes) -> Any:

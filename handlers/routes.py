@@ -39,6 +39,7 @@ from handlers.conflation import CountingEncoder
 from handlers.contract import Contract, load_document
 from handlers.frames import BatchFrames, SingleFrames
 from handlers.gate import Gate
+from handlers.parsing import without_credentials
 from handlers.prompt import PromptApplication
 
 log = logging.getLogger("access")
@@ -194,8 +195,8 @@ def log_request(counts: Metrics, handler: tornado.web.RequestHandler) -> None:
     log.log(
         level,
         "%s %s %d %.1f ms id=%s",
-        handler.request.method,
-        handler.request.path,
+        method,  # a word that is none of ours may be anything, also a key
+        without_credentials(handler.request.path),
         status,
         1000 * handler.request.request_time(),
         getattr(handler, "request_id", "-"),

@@ -6,6 +6,9 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable
+
+import pytest
 
 from gateway.log_repeats import MAX_LINES, WINDOW_S, Repeats
 from gateway.log_setup import (
@@ -19,9 +22,13 @@ from gateway.log_setup import (
 
 
 def record(
-    message: str, *args: object, level: int = logging.WARNING, exc_info: object = None
+    message: str,
+    *args: object,
+    level: int = logging.WARNING,
+    exc_info: object = None,
+    name: str = "broker",
 ) -> logging.LogRecord:
-    return logging.LogRecord("broker", level, "x.py", 1, message, args, exc_info)  # type: ignore[arg-type]
+    return logging.LogRecord(name, level, "x.py", 1, message, args, exc_info)  # type: ignore[arg-type]
 
 
 def a_traceback() -> object:
@@ -71,7 +78,7 @@ def test_the_journal_is_known_by_device_and_inode() -> None:
 def test_a_warning_that_repeats_is_told_some_times_and_then_counted() -> None:
     """Ten lines of a kind in a minute; the next one says how many were left out."""
     now = 0.0
-    repeats = Repeats(lambda: now)
+    repeats = Repeats(lambda: now, lambda _seconds, _act: None)
     told = [repeats.filter(record("%s is away", name)) for name in range(MAX_LINES + 5)]
     assert told == [True] * MAX_LINES + [False] * 5
     assert repeats.filter(record("another kind"))
@@ -83,8 +90,38 @@ def test_a_warning_that_repeats_is_told_some_times_and_then_counted() -> None:
 
 def test_every_request_and_every_change_is_told() -> None:
     """INFO is never left out, and two handlers agree about one line."""
-    repeats = Repeats(lambda: 0.0)
+    repeats = Repeats(lambda: 0.0, lambda _seconds, _act: None)
+    for name in ("access", "audit"):  # a 503 is a warning, and a request
+        lines = [record("POST /publish 503", name=name) for _ in range(10 * MAX_LINES)]
+        assert all(repeats.filter(line) for line in lines)
     assert all(repeats.filter(record("GET", level=logging.INFO)) for _ in range(10 * MAX_LINES))
     for number in range(MAX_LINES + 1):
         one = record("both")
         assert {repeats.filter(one), repeats.filter(one)} == {number < MAX_LINES}
+
+
+def test_the_end_of_what_repeated_is_told_where_no_such_line_comes_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each kind has one line with the number left out and the last of them, and then no more."""
+    due: list[tuple[float, Callable[[], None]]] = []
+    repeats = Repeats(lambda: 0.0, lambda seconds, act: due.append((seconds, act)))
+    for number in range(MAX_LINES + 3):
+        repeats.filter(record("%s is away", number))
+        repeats.filter(record("the disk fails", level=logging.ERROR))
+    ((seconds, tell_the_end),) = due
+    assert seconds == WINDOW_S
+    with caplog.at_level(logging.WARNING):
+        tell_the_end()
+    said = [one.getMessage() for one in caplog.records]
+    assert said == [
+        f"3 more such lines were left out, the last: {MAX_LINES + 2} is away",
+        "3 more such lines were left out, the last: the disk fails",
+    ]
+    assert [one.levelno for one in caplog.records] == [logging.WARNING, logging.ERROR]
+    assert all(repeats.filter(one) for one in caplog.records), "these are never left out"
+    caplog.clear()
+    tell_the_end()
+    assert not caplog.records
+    repeats.filter(record("%s is away", 99))
+    assert len(due) == 2, "the next flood has an end of its own"
