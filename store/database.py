@@ -61,6 +61,8 @@ class Database:
         """When the writer began what it is at (monotonic s), or None while it has nothing to do."""
         self._presence = Presence(path, self._wal_path)
         self._saved = quarantine.Salvage()
+        # Where each commit is synced there is nothing left to be done early.
+        self._early_sync = None if full_sync else wal.EarlySync(self._wal_path)
 
     @classmethod
     async def open(
@@ -139,6 +141,8 @@ class Database:
                 raise self._explained(error, "the history cannot be written") from error
             finally:
                 self.writing_since = None
+                if self._early_sync is not None:
+                    self._early_sync.written()
 
     async def read(
         self,
@@ -220,6 +224,8 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection; the writer last, so that it checkpoints. Safe to repeat."""
+        if self._early_sync is not None:
+            await self._early_sync.finish()
         await self._connections.close()
         if self._lock is not None:
             self._lock.release()
