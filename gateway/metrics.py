@@ -75,6 +75,20 @@ BATCH_MESSAGES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000)
 REQUEST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
 
+# What a count may be counted under, so that each is shown as 0 before the first time: Prometheus
+# sees no increase in a count that begins to exist at 1, and no alert would come.
+DROP_CAUSES = (
+    *("redelivered", "extra_copy", "retained_repeat", "unreadable", "error"),
+    *("mailbox_full_qos0", "mailbox_full_unacknowledged"),
+)
+WRITE_FAILURE_CAUSES = ("full", "locked", "io", "readonly", "damaged", "other")
+FAILURE_PLACES = (
+    *("on_connect", "on_disconnect", "on_publish", "on_subscribe", "on_message", "news"),
+    *("broker_thread", "renewal", "recorder", "prune", "tidy", "event_loop", "http", "command"),
+    *("encoder", "reader", "watcher", "stream", "audience"),
+)
+
+
 class HttpCounts:
     """Answers by handler, method and status, and how long they took by handler."""
 

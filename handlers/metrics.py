@@ -17,6 +17,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from gateway.metrics import DROP_CAUSES, FAILURE_PLACES, WRITE_FAILURE_CAUSES
 from gateway.service_state import ServiceState
 from handlers.base import Handler
 
@@ -54,14 +55,15 @@ class ServiceCollector(Collector):
 
     def _labelled(self) -> Iterator[CounterMetricFamily]:
         metrics = self._state.metrics
-        for name, sentence, label, counts in (
-            ("dropped", "Deliveries that were not stored", "cause", metrics.dropped),
-            ("write_failures", "Attempts to store that failed", "cause", metrics.write_failures),
-            ("failures", "Exceptions caught at a boundary", "place", metrics.failures.counts),
+        failed, failures = metrics.write_failures, metrics.failures.counts
+        for name, sentence, label, kinds, counts in (
+            ("dropped", "Deliveries not stored", "cause", DROP_CAUSES, metrics.dropped),
+            ("write_failures", "Failed commits", "cause", WRITE_FAILURE_CAUSES, failed),
+            ("failures", "Exceptions caught at a boundary", "place", FAILURE_PLACES, failures),
         ):
             family = CounterMetricFamily(f"mqtt_api_{name}", sentence, labels=[label])
-            for kind, count in sorted(counts.items()):
-                family.add_metric([kind], count)
+            for kind in sorted({*kinds, *counts}):
+                family.add_metric([kind], counts[kind])
             yield family
         answers = CounterMetricFamily(
             "mqtt_api_http_requests", "HTTP answers", labels=["handler", "method", "status"]

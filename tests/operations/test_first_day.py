@@ -6,6 +6,7 @@ OpenSSL, SQLite or Python shows.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from server import main
 from tests.guarded.certificates import Authority
-from tests.mosquitto import free_port
+from tests.mosquitto import Mosquitto, free_port
 from tests.operations.strict_broker import StrictBroker, strict_broker
 from tests.service_process import ServiceProcess
 
@@ -99,6 +100,37 @@ def test_a_status_that_may_not_be_written_is_in_the_log(
     gateway.start(ready=True, **{**strict.settings, **narrow})
     gateway.wait_for(lambda: "refused our status (MQTT_STATUS_TOPIC)" in gateway.log())
     gateway.kill()
+
+
+@needs_mosquitto
+def test_a_subscription_that_the_broker_refuses_is_named(
+    gateway: ServiceProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the broker itself says no (here by mosquitto's plugin, not by an access list, which
+    says nothing), /health and the doctor name the filter, and a metric counts it."""
+    access = {"publishClientSend": True, "publishClientReceive": True, "unsubscribe": True}
+    rules = tmp_path / "rules.json"
+    rules.write_text(json.dumps({"defaultACLAccess": {**access, "subscribe": False}}))
+    (plugin,) = Path("/usr/lib").glob("*/mosquitto_dynamic_security.so")
+    broker = Mosquitto(
+        tmp_path / "broker",
+        "listener {port} 127.0.0.1",
+        "allow_anonymous true",
+        f"plugin {plugin}",
+        f"plugin_opt_config_file {rules}",
+    )
+    broker.start()
+    settings = {"MQTT_BROKER_PORT": str(broker.port), "MQTT_USERNAME": ""}
+    try:
+        gateway.start(**settings)
+        words = "the subscription to # is not held: the broker refused the subscription: Not auth"
+        gateway.wait_for(lambda: words in str(gateway.get("/health").json()["reasons"]))
+        assert "mqtt_api_subscriptions_refused 1.0" in gateway.get("/metrics").content.decode()
+        assert main(["doctor"], {**settings, "HISTORY_DB": str(tmp_path / "x")}) == 1
+        assert "[FAIL] subscription: #: Not authorized" in capsys.readouterr().out
+    finally:
+        gateway.kill()
+        broker.stop()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,9 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.metrics import DROP_CAUSES, FAILURE_PLACES
+from handlers.contract import load_document
+from store.failures import CAUSES
 from tests.service_process import ROOT, ServiceProcess
 
 DASHBOARD = json.loads((ROOT / "monitoring/grafana-dashboard.json").read_text(encoding="utf-8"))
@@ -19,6 +22,14 @@ RULES = yaml.safe_load((ROOT / "monitoring/alerts.yml").read_text(encoding="utf-
 SCRAPE = yaml.safe_load((ROOT / "monitoring/prometheus.yml").read_text(encoding="utf-8"))
 # Prometheus makes this one itself.
 OF_PROMETHEUS = {"up"}
+SOURCES = ("gateway", "handlers", "store", "tools")
+STATUSES = {
+    status
+    for path in load_document()["paths"].values()
+    for operation in path.values()
+    if isinstance(operation, dict)
+    for status in operation.get("responses", {})
+}
 
 
 def expressions() -> Iterator[str]:
@@ -44,23 +55,28 @@ def selectors(expression: Any) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def samples(shared: ServiceProcess) -> dict[str, set[str]]:
-    """Each sample that the service shows, with the names of its labels."""
+def samples(shared: ServiceProcess) -> dict[str, dict[str, set[str]]]:
+    """Each sample that the service shows, with its labels and the values that they have."""
     shared.post("/publish", {"topic": "a", "payload": 1, "qos": 1})
     shared.wait_for(lambda: shared.get("/health").json()["message_count"] > 0)
     assert shared.get("/nowhere").status == 404
     families = list(text_string_to_metric_families(shared.get("/metrics").content.decode()))
-    found: dict[str, set[str]] = {}
+    found: dict[str, dict[str, set[str]]] = {}
     for family in families:
         if family.type == "counter":  # shown once there is something to count
-            found.setdefault(f"{family.name}_total", set())
+            found.setdefault(f"{family.name}_total", {})
         for sample in family.samples:
-            found.setdefault(sample.name, set()).update(sample.labels)
+            labels = found.setdefault(sample.name, {})
+            for name, value in sample.labels.items():
+                labels.setdefault(name, set()).add(value)
     return found
 
 
-def test_every_expression_is_promql_and_names_what_there_is(samples: dict[str, set[str]]) -> None:
-    """No panel and no alert waits for a metric or a label that does not exist."""
+def test_every_expression_is_promql_and_names_what_there_is(
+    samples: dict[str, dict[str, set[str]]],
+) -> None:
+    """No panel and no alert waits for a metric, a label, or the value of a label that does not
+    exist."""
     counted = 0
     for text in expressions():
         for selector in selectors(promql_parser.parse(text)):
@@ -68,14 +84,50 @@ def test_every_expression_is_promql_and_names_what_there_is(samples: dict[str, s
             if selector.name in OF_PROMETHEUS:
                 continue
             assert selector.name in samples, f"{selector.name} in {text}"
-            labels = {one.name for one in selector.matchers.matchers} - {"instance", "job"}
-            if samples[selector.name]:
-                assert labels <= samples[selector.name], text
+            values = samples[selector.name]
+            for matcher in selector.matchers.matchers:
+                if matcher.name in ("instance", "job"):
+                    continue
+                assert matcher.name in values, text
+                known = STATUSES if matcher.name == "status" else values[matcher.name]
+                for one in matcher.value.split("|"):
+                    assert any(re.fullmatch(one, value) for value in known), f"{one} in {text}"
     assert counted > 40
 
 
+def test_whatever_an_alert_counts_is_there_before_the_first_time(
+    samples: dict[str, dict[str, set[str]]],
+) -> None:
+    """Prometheus sees no increase in a count that begins to exist at 1. So each cause and each
+    place that the program can count under is shown from the start."""
+    assert samples["mqtt_api_dropped_total"]["cause"] == set(DROP_CAUSES)
+    assert samples["mqtt_api_write_failures_total"]["cause"] == {*CAUSES.values(), "other"}
+    assert samples["mqtt_api_failures_total"]["place"] == set(FAILURE_PLACES)
+    files = [file for folder in SOURCES for file in (ROOT / folder).rglob("*.py")]
+    text = "\n".join(file.read_text("utf-8") for file in [*files, ROOT / "server.py"])
+    place = r"(?:caught|\bfailed|_failed|_guarded)\(\s*\"(\w+)\"|failures\.counts\[\"(\w+)\"\]"
+    places = {one or other for one, other in re.findall(place, text)}
+    assert len(places) > 12 and places <= set(FAILURE_PLACES), places - set(FAILURE_PLACES)
+    assert {*re.findall(r"_for_ever\(\"(\w+)\"", text)} <= set(FAILURE_PLACES)
+    causes = set(re.findall(r"dropped\[\"(\w+)\"\]", text))
+    assert causes | set(re.findall(r"\"(mailbox_full_\w+)\"", text)) == set(DROP_CAUSES)
+
+
+def test_names_are_as_prometheus_has_them(shared: ServiceProcess) -> None:
+    """Each family has a help and a type; counters end in _total; what has a unit names it last,
+    seconds or bytes, and nothing smaller or larger."""
+    text = shared.get("/metrics").content.decode()
+    families = re.findall(r"(?m)^# TYPE (\S+) (\w+)$", text)
+    assert {name for name, _ in families} == set(re.findall(r"(?m)^# HELP (\S+) \S", text))
+    for name, kind in families:
+        assert re.fullmatch(r"mqtt_api_[a-z]+(_[a-z]+)*", name), name
+        assert name.endswith("_total") is (kind == "counter"), name
+        assert not re.search(r"_(ms|us|milliseconds|kb|mb|percent|minutes|hours)(_|$)", name)
+        assert not re.search(r"_(seconds|bytes)_(?!total)", name), f"the unit is not last: {name}"
+
+
 def test_every_metric_of_ours_is_on_the_dashboard_or_in_an_alert(
-    samples: dict[str, set[str]],
+    samples: dict[str, dict[str, set[str]]],
 ) -> None:
     """What is measured can be seen: but for a few that say the same in another way."""
     shown = " ".join(expressions())
