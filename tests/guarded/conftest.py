@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.guarded.asking import Launch
+from tests.guarded.asking import Launch, write_keys
+from tests.guarded.keyed import ROOT_KEY, settings
 from tests.mosquitto import EmbeddedStandIn, Mosquitto
+from tests.service_process import ServiceProcess
 
 
 @pytest.fixture(scope="module")
@@ -18,3 +21,17 @@ def launch(
     launching = Launch(shared_broker, lambda: tmp_path_factory.mktemp("service"))
     yield launching
     launching.end()
+
+
+@pytest.fixture(scope="module")
+def keys_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The keys file of the module's service."""
+    path = tmp_path_factory.mktemp("keys") / "keys.json"
+    write_keys(path, reader={"scopes": ["read"]})
+    return path
+
+
+@pytest.fixture(scope="module")
+def keyed(launch: Launch, keys_file: Path) -> ServiceProcess:
+    """One service that wants keys, for all tests of a module that do not end it."""
+    return launch(headers=ROOT_KEY, **settings(keys_file))
