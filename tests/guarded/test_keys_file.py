@@ -120,7 +120,7 @@ def test_the_file_must_be_named_and_writable(tmp_path: Path) -> None:
 def test_a_wrong_file_keeps_the_old_keys(
     keyed: ServiceProcess, keys_file: Path, wrong: str
 ) -> None:
-    """After SIGHUP with a keys_file that is wrong the old keys hold, and the log says why."""
+    """After SIGHUP with a file that is wrong the old keys hold, and the log says why."""
     good = keys_file.read_bytes()
     digest = hashlib.sha256(b"stranger").hexdigest()
     try:
