@@ -1,7 +1,7 @@
 """What the history needs now and then, beside new messages.
 
-Answers for: pruning, cutting back the write-ahead log, and beginning afresh when the file is
-damaged. Does not: know SQL, or when messages come.
+Answers for: pruning, cutting back the write-ahead log, giving back the memory that writing left,
+and beginning afresh when the file is damaged. Does not: know SQL, or when messages come.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from gateway.clock_trust import ClockTrust
 from gateway.decisions import explain_removal
+from gateway.free_memory import give_back
 from gateway.metrics import Metrics
 from store.errors import HistoryDamaged, HistoryUnavailable
 from store.history import History
@@ -24,6 +25,8 @@ PASS_FRACTION = 10
 MIN_PASS_ROWS = 100
 # A log that grew is cut back, and damage that a question ran into is dealt with, within this.
 TIDY_INTERVAL_S = 2.0
+# Holes in the heap grow slowly; one look a minute costs half a millisecond.
+MEMORY_INTERVAL_S = 60.0
 
 
 class Upkeep:
@@ -56,6 +59,7 @@ class Upkeep:
         self._tasks = [
             asyncio.create_task(self._for_ever("prune", self._prune_pass, PRUNE_INTERVAL_S)),
             asyncio.create_task(self._for_ever("tidy", self._tidy, TIDY_INTERVAL_S)),
+            asyncio.create_task(self._for_ever("memory", self._give_back, MEMORY_INTERVAL_S)),
         ]
 
     async def stop(self) -> None:
@@ -92,6 +96,9 @@ class Upkeep:
             await self._history.tidy()
         except HistoryDamaged:
             await self.begin_afresh()
+
+    async def _give_back(self) -> None:
+        give_back()
 
     async def _prune_pass(self) -> None:
         """Remove what is too old or too much, in steps; of what is only old at most a tenth, so
