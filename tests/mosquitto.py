@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from random import SystemRandom
 from typing import Any, ClassVar
 
 START_S = 10.0
+# Below the range that the kernel takes the near ends of connections from, so that a port is not
+# somebody's before it is used.
+FIRST_PORT, PORTS_EACH, MOST_WORKERS = 15_000, 2_000, 8
+
+
+def _own_ports() -> Iterator[int]:
+    """Yield ports that no other worker of this run takes, and we ourselves not soon again: between
+    asking for a free port and listening on it a second may pass. Where we begin is by chance, so
+    that two runs on one machine hardly meet."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = FIRST_PORT + worker % MOST_WORKERS * PORTS_EACH
+    place = SystemRandom().randrange(PORTS_EACH)
+    while True:
+        yield first + place
+        place = (place + 1) % PORTS_EACH
+
+
+_PORTS = _own_ports()
 
 
 def mosquitto_path() -> str | None:
@@ -20,13 +40,9 @@ def mosquitto_path() -> str | None:
 
 
 def free_port() -> int:
-    """Return a port on 127.0.0.1 that was free a moment ago.
-
-    Below the range that the kernel takes the near ends of connections from, so that it is not
-    somebody's before it is used; by chance, so that tests side by side do not meet.
-    """
+    """Return a port on 127.0.0.1 that was free a moment ago, and that nobody else is given."""
     while True:
-        port = SystemRandom().randrange(15_000, 32_000)
+        port = next(_PORTS)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
