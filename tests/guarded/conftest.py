@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.guarded.asking import Launch, write_keys
+from tests.guarded.authorised import service_with_secrets
 from tests.guarded.keyed import ROOT_KEY, settings
 from tests.mosquitto import EmbeddedStandIn, Mosquitto
 from tests.service_process import ServiceProcess
@@ -35,3 +36,10 @@ def keys_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def keyed(launch: Launch, keys_file: Path) -> ServiceProcess:
     """One service that wants keys, for all tests of a module that do not end it."""
     return launch(headers=ROOT_KEY, **settings(keys_file))
+
+
+@pytest.fixture(scope="module")
+def secretive(launch: Launch) -> Iterator[ServiceProcess]:
+    """One service with keys of every kind, and topics that not all of them may see."""
+    with service_with_secrets(launch) as started:
+        yield started

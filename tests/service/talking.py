@@ -65,6 +65,17 @@ def history(service: ServiceProcess, query: str = "") -> list[dict[str, Any]]:
         after = page[-1]["id"]
 
 
+def published(service: ServiceProcess, topic: str, payload: Any, **more: Any) -> dict[str, Any]:
+    """Publish over HTTP, wait for the message in the history, and return it."""
+    query = f"/messages?topic={quote(topic, safe='')}"
+    before = len(service.get(query).json())
+    answer = service.post("/publish", {"topic": topic, "payload": payload, "qos": 1, **more})
+    assert answer.status == 200, answer.content
+    service.wait_for(lambda: len(service.get(query).json()) == before + 1)
+    message: dict[str, Any] = service.get(query).json()[0]
+    return message
+
+
 def subscribe_path(text: str) -> str:
     """Return the path of a subscription as curl users would write it: only what must is quoted."""
     return "/subscribe/" + quote(text, safe="/+$")

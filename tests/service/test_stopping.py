@@ -8,11 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.service.talking import (
-    device,
-    listen_bare,
-    wait_until_subscribed,
-)
+from tests.service.talking import device, listen_bare, wait_until_subscribed
 from tests.service_process import ServiceProcess
 
 WITHIN_S = 10
