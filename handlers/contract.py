@@ -304,7 +304,7 @@ def sentence(error: Any) -> str:
         case "exclusiveMinimum":
             return f"must be more than {limit}"
         case "pattern":
-            return f"must be of the form {limit}"
+            return "must look like " + ", ".join(error.schema.get("examples", (limit,)))
         case "minLength":
             return "must not be empty"
         case "maxLength":

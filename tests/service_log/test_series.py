@@ -305,3 +305,12 @@ def test_a_wrong_question_is_a_422(
 ) -> None:
     """A bad topic, field, bucket or time is named."""
     assert faults(shared.get(f"/series?{query}")) == expected_faults
+
+
+def test_what_is_allowed_is_shown_and_not_a_regular_expression(shared: ServiceProcess) -> None:
+    """Whoever writes a path or a width wrongly reads how one looks."""
+    errors = shared.get("/series?topic=a&field=value&bucket=1w").json()["errors"]
+    assert errors == [
+        {"path": "field", "message": 'must look like $.value, $.motors[0].speed, $."a name"'},
+        {"path": "bucket", "message": "must look like auto, 10s, 5m, 1h, 1d"},
+    ]
