@@ -69,6 +69,13 @@ export class VirtualList {
     return Math.max(1, Math.floor(this.#height / (this.#rowHeight || 1)) - 1);
   }
 
+  /** How many rows a key leads on; undefined for any other key. */
+  stepOf(key) {
+    const [page, all] = [this.pageRows, this.#count];
+    const ways = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -all, End: all };
+    return ways[key];
+  }
+
   toTop() {
     this.scroller.scrollTop = 0;
   }

@@ -132,18 +132,10 @@ export class PastList {
   }
 
   #key(event) {
-    const page = this.list.pageRows;
-    const moves = {
-      ArrowDown: 1,
-      ArrowUp: -1,
-      PageDown: page,
-      PageUp: -page,
-      Home: -Infinity,
-      End: Infinity,
-    };
-    if (event.key in moves) {
+    const step = this.list.stepOf(event.key);
+    if (step !== undefined) {
       const last = this.#past.length - 1;
-      this.#cursor = Math.max(0, Math.min(last, this.#cursor + moves[event.key]));
+      this.#cursor = Math.max(0, Math.min(last, this.#cursor + step));
       this.list.reveal(this.#cursor);
       this.#more();
     } else if (event.key === "Enter" || event.key === " ") {

@@ -11,6 +11,8 @@ import { factsOf, levelsOf, listBranch } from "./topic_head.js";
 import { ValueCard } from "./value_card.js";
 
 const PAGE = 60;
+// A service that is too busy to answer is asked again.
+const AGAIN_MS = 2_000;
 
 export class TopicPane {
   #topic = "";
@@ -137,7 +139,10 @@ export class TopicPane {
       past.page(messages, PAGE);
       if (first) await this.#begin(messages, asked.signal);
     } catch (error) {
-      if (error.name !== "AbortError") this.onproblem(error);
+      if (error.name === "AbortError") return;
+      this.onproblem(error);
+      if (past.loaded) this.#latest ??= null;
+      else setTimeout(() => past === this.#past && this.#topic && this.#page(), AGAIN_MS);
     } finally {
       if (this.#asked === asked) this.#asked = null;
     }

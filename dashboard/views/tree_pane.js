@@ -209,16 +209,8 @@ export class TreePane {
   #key(event) {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     const branch = this.#rows[this.#cursor];
-    const page = this.list.pageRows;
-    const moves = {
-      ArrowDown: 1,
-      ArrowUp: -1,
-      PageDown: page,
-      PageUp: -page,
-      Home: -this.#rows.length,
-      End: this.#rows.length,
-    };
-    if (event.key in moves) this.#move(this.#cursor + moves[event.key]);
+    const step = this.list.stepOf(event.key);
+    if (step !== undefined) this.#move(this.#cursor + step);
     else if (!branch) return;
     else if (event.key === "ArrowRight") {
       if (branch.children && !branch.open && !this.#search.trim()) this.#toggle(branch, true);

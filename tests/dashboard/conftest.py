@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from tests.browser import chromium
-from tests.dashboard.looking import Look, Plant, look_at
-from tests.mosquitto import make_broker
-from tests.service_process import ServiceProcess
+from tests.dashboard.looking import Look, Plant, look_at, plant_in
 
 
 @pytest.fixture(scope="package")
@@ -25,38 +23,17 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="package")
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     """A service that keeps everything and wants no key; each test has topics of its own."""
-    broker = make_broker(tmp_path_factory.mktemp("broker"))
-    broker.start()
-    service = ServiceProcess(
-        tmp_path_factory.mktemp("service"),
-        MQTT_BROKER_PORT=str(broker.port),
-        MAX_HISTORY_SIZE="0",
-        RATE_LIMIT_ENABLED="false",
-        CORS_ORIGINS="",
-        **broker.settings,
-    )
-    service.start(ready=True)
-    yield Plant(service, broker)
-    service.kill()
-    broker.stop()
-    assert "Traceback" not in service.log(), service.log()
+    settings = {"MAX_HISTORY_SIZE": "0", "RATE_LIMIT_ENABLED": "false", "CORS_ORIGINS": ""}
+    with plant_in(tmp_path_factory.mktemp("plant"), **settings) as running:
+        yield running
 
 
 @pytest.fixture
 def small(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Plant]:
     """A service of the test's own that may be stopped; it keeps five messages, or so many as a
     test says by parametrizing it."""
-    kept = str(getattr(request, "param", 5))
-    broker = make_broker(tmp_path / "broker")
-    broker.start()
-    service = ServiceProcess(
-        tmp_path, MQTT_BROKER_PORT=str(broker.port), MAX_HISTORY_SIZE=kept, **broker.settings
-    )
-    service.start(ready=True)
-    yield Plant(service, broker)
-    service.kill()
-    broker.stop()
-    assert "Traceback" not in service.log(), service.log()
+    with plant_in(tmp_path, MAX_HISTORY_SIZE=str(getattr(request, "param", 5))) as running:
+        yield running
 
 
 @pytest.fixture

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from tests.browser import Page
-from tests.mosquitto import EmbeddedStandIn, Mosquitto
+from tests.mosquitto import EmbeddedStandIn, Mosquitto, make_broker
 from tests.service_process import ServiceProcess
 
 _NUMBERS = itertools.count(1)
@@ -46,6 +47,22 @@ class Plant:
         """Return how many messages the history has."""
         number: int = self.service.get("/health").json()["message_count"]
         return number
+
+
+@contextmanager
+def plant_in(directory: Path, **settings: str) -> Iterator[Plant]:
+    """Run a service and its broker; at the end it must not have logged a traceback."""
+    broker = make_broker(directory / "broker")
+    broker.start()
+    # However busy the machine is, a question is answered: a 503 is an error in the console.
+    own = {"MQTT_BROKER_PORT": str(broker.port), "QUERY_TIMEOUT": "15"}
+    service = ServiceProcess(directory, **{**own, **broker.settings, **settings})
+    service.start(ready="API_KEY_REQUIRED" not in settings)
+    service.wait_for(lambda: service.get("/health/ready").status == 200)
+    yield Plant(service, broker)
+    service.kill()
+    broker.stop()
+    assert "Traceback" not in service.log(), service.log()
 
 
 class HeldSocket:

@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.dashboard.looking import Look, Plant, own_topic
+from tests.dashboard.looking import Look, Plant, own_topic, plant_in
 from tests.guarded.asking import bearer, key_of, write_keys
-from tests.mosquitto import make_broker
-from tests.service_process import ServiceProcess
 
 pytestmark = pytest.mark.needs_chromium
 REFUSED = ("401", "403", "WebSocket connection to")
@@ -27,21 +25,9 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
         eyes={"scopes": ["read"], "read": ["open/#"]},
         mouth={"scopes": ["publish"]},
     )
-    broker = make_broker(directory / "broker")
-    broker.start()
-    service = ServiceProcess(
-        directory,
-        MQTT_BROKER_PORT=str(broker.port),
-        API_KEY_REQUIRED="true",
-        API_KEYS_FILE=str(directory / "keys.json"),
-        **broker.settings,
-    )
-    service.start()
-    service.wait_for(lambda: service.get("/health/ready").status == 200)
-    yield Plant(service, broker)
-    service.kill()
-    broker.stop()
-    assert "Traceback" not in service.log(), service.log()
+    keys = str(directory / "keys.json")
+    with plant_in(directory, API_KEY_REQUIRED="true", API_KEYS_FILE=keys) as running:
+        yield running
 
 
 def enter_key(seen: Look, name: str) -> None:

@@ -45,6 +45,22 @@ def test_a_value_as_json_text_bytes_and_changes(plant: Plant, look: Callable[...
     ]
 
 
+def test_a_busy_service_is_asked_again(plant: Plant, look: Callable[..., Look]) -> None:
+    """The first page of a topic's messages is refused with 503: the page says so and asks again,
+    and what came meanwhile is not lost."""
+    topic = own_topic()
+    plant.say(topic, "before")
+    seen = look(expected=("503",))
+    problem = '{"detail": "the query ran out of time"}'
+    seen.page.route("**/messages?*", lambda route: route.fulfill(status=503, body=problem), times=1)
+    seen.go("topic", t=topic)
+    seen.wait_text(".toast", "The query ran out of time.")
+    plant.say(topic, "meanwhile")
+    seen.wait_text(".value-card .content", "meanwhile")
+    seen.wait_text(".past .row .line", "before")
+    seen.wait_text(".past-card .summary", "2 shown")
+
+
 def test_bytes_are_shown_as_bytes(plant: Plant, look: Callable[..., Look]) -> None:
     """A payload that is no text comes as a hex dump, with its true size."""
     topic = own_topic()
