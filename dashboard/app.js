@@ -91,6 +91,7 @@ function forget() {
   feed.close();
   open?.hide();
   tree.clear();
+  treePane.startOver();
   watch.stats = null;
   views.live.forget();
   for (const view of Object.values(views)) view.root.hidden = true;

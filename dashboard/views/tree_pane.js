@@ -124,6 +124,11 @@ export class TreePane {
     this.ask();
   }
 
+  /** The tree that comes is another one: open of it what fits. */
+  startOver() {
+    this.#begun = false;
+  }
+
   ask() {
     this.painter.ask(this.paint);
   }

@@ -27,6 +27,7 @@ def test_publish_by_keyboard_with_completion_and_json_check(
     root = own_topic()
     plant.say(f"{root}/oven/setpoint", "1")
     seen = look("#/publish")
+    seen.page.locator("#publish-topic").wait_for()
     seen.page.keyboard.press("/")
     seen.page.keyboard.type(root[:-1])
     seen.page.get_by_role("option", name=f"{root}/", exact=True).wait_for()
