@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,11 @@ needs_mosquitto = pytest.mark.needs_mosquitto
 
 
 @pytest.fixture
-def gateway(tmp_path: Path) -> ServiceProcess:
+def gateway(tmp_path: Path) -> Iterator[ServiceProcess]:
     """The service, without the broker of the other tests; not started yet."""
-    return ServiceProcess(tmp_path, API_HOST="127.0.0.1")
+    process = ServiceProcess(tmp_path, API_HOST="127.0.0.1")
+    yield process
+    process.kill()
 
 
 def reason(gateway: ServiceProcess, settings: dict[str, str]) -> str:
