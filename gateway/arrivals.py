@@ -40,7 +40,7 @@ class Arrivals:
         self._connection = 0
         self._resumed = False
         self._last: tuple[str, bytes] = ("", b"")
-        self._copies: set[int] = set()
+        self._copies: Sequence[int] = ()
         self._refused: set[int] = set()
         self.overflowed = False
         """The mailbox was full: nothing more enters from this connection."""
@@ -53,7 +53,7 @@ class Arrivals:
         """A new connection to the broker is up."""
         self._connection = connection
         self._resumed = session_present
-        self._last, self._copies = ("", b""), set()  # no copy of what an earlier one delivered
+        self._last, self._copies = ("", b""), ()  # no copy of what an earlier one delivered
         self.overflowed = False
         self._mailbox.put(Connected(connection, session_present, frozenset(self._refused)))
         self._refused.clear()
@@ -125,12 +125,12 @@ class Arrivals:
         """
         same = (
             self._last == (topic, payload)
-            and self._copies.isdisjoint(subscription_ids)
-            and self._copies <= self.held
+            and set(self._copies).isdisjoint(subscription_ids)
+            and self.held.issuperset(self._copies)
         )
         if same:
-            self._copies.update(subscription_ids)
+            self._copies = (*self._copies, *subscription_ids)
         else:
             self._last = (topic, payload)
-            self._copies = set(subscription_ids)
+            self._copies = subscription_ids
         return same

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from itertools import chain
 
 from store.message import Message
 from store.minutes import Minutes
@@ -21,6 +20,7 @@ INSERT_MESSAGES = (
     " VALUES "
 )
 ONE_ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
+COLUMNS = ONE_ROW.count("?")
 # Rows of one statement: each statement costs some 1.5 us besides, and a turn of the interpreter's
 # lock; from 16 rows on it is not felt any more (measured).
 STATEMENT_ROWS = 16
@@ -49,33 +49,40 @@ class RowWriter:
         minutes: Minutes,
     ) -> list[Message]:
         """Insert messages with the ids from `next_id` on; return those that were not left out."""
-        rows: list[tuple[object, ...]] = []
-        counts: dict[int, tuple[int, int, int, int]] = {}
+        values: list[object] = []  # of all rows, one after the other
+        counts: dict[int, int] = {}
+        newest: dict[int, tuple[int, int]] = {}
         stored: list[Message] = []
         latest: dict[str, str | bytes] = {}
+        has_retained = any(message.retain for message in messages)
+        known = self._topic_ids
         for message in messages:
-            topic_id = self._topic_id(connection, message)
-            if message.retain and self._is_known(connection, message, topic_id, latest):
-                continue
-            rows.append(
-                (
-                    next_id,
-                    topic_id,
-                    message.timestamp_us,
-                    message.qos,
-                    message.retain,
-                    message.payload,
-                    message.properties,
-                    message.packet_id,
-                )
+            topic = message.topic
+            topic_id = known.get(topic) or self._topic_id(connection, message)
+            if has_retained:
+                if message.retain and self._is_known(connection, message, topic_id, latest):
+                    continue
+                latest[topic] = message.payload
+            moment_us = message.timestamp_us
+            values += (
+                next_id,
+                topic_id,
+                moment_us,
+                message.qos,
+                message.retain,
+                message.payload,
+                message.properties,
+                message.packet_id,
             )
-            count = counts[topic_id][0] + 1 if topic_id in counts else 1
-            counts[topic_id] = (count, next_id, message.timestamp_us, topic_id)
+            counts[topic_id] = counts.get(topic_id, 0) + 1
+            newest[topic_id] = (next_id, moment_us)
             stored.append(message)
-            latest[message.topic] = message.payload
             next_id += 1
-        _insert(connection, rows)
-        connection.executemany(COUNT_MESSAGES, counts.values())
+        _insert(connection, values)
+        connection.executemany(
+            COUNT_MESSAGES,
+            [(count, *newest[topic_id], topic_id) for topic_id, count in counts.items()],
+        )
         minutes.add(connection, [one.timestamp_us for one in stored], next_id - len(stored))
         minutes.flush_when_large(connection)
         return stored
@@ -111,9 +118,10 @@ class RowWriter:
         return row is not None and row[0] == message.payload
 
 
-def _insert(connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:
-    whole = len(rows) - len(rows) % STATEMENT_ROWS
-    for at in range(0, whole, STATEMENT_ROWS):
-        values = chain.from_iterable(rows[at : at + STATEMENT_ROWS])
-        connection.execute(INSERT_MANY, tuple(values))
-    connection.executemany(INSERT_ONE, rows[whole:])
+def _insert(connection: sqlite3.Connection, values: Sequence[object]) -> None:
+    step = STATEMENT_ROWS * COLUMNS
+    whole = len(values) - len(values) % step
+    for at in range(0, whole, step):
+        connection.execute(INSERT_MANY, values[at : at + step])
+    left = range(whole, len(values), COLUMNS)
+    connection.executemany(INSERT_ONE, [values[at : at + COLUMNS] for at in left])

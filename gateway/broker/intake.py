@@ -21,7 +21,8 @@ from gateway.broker.properties import read_properties
 
 log = logging.getLogger(__name__)
 
-# Names decoded once, and shared by all messages of a topic; beyond it the memory starts afresh.
+# Names decoded once, and shared by all messages of a topic, and the same of subscription
+# identifiers; beyond it the memory starts afresh.
 TOPIC_MEMORY = 20_000
 
 
@@ -36,6 +37,7 @@ class Intake:
         self._pause = pause
         self._break_off = break_off
         self._topics: dict[bytes, str] = {}
+        self._numbers: dict[bytes, tuple[int, ...]] = {}
 
     def take_publish(self, publish: Publish) -> bool:
         """Take in one message; return whether more may come. MalformedPacket when it is none."""
@@ -71,12 +73,18 @@ class Intake:
             if len(self._topics) >= TOPIC_MEMORY:
                 self._topics.clear()
             topic = self._topics[publish.topic] = publish.topic.decode("utf-8")
-        if not publish.properties:
+        packed = publish.properties
+        if not packed:
             return topic, (), None
-        number = only_subscription_number(publish.properties)
-        if number is not None:
-            return topic, (number,), None
-        return topic, *_unpacked(publish.properties)
+        numbers = self._numbers.get(packed)
+        if numbers is None:
+            number = only_subscription_number(packed)
+            if number is None:
+                return topic, *_unpacked(packed)
+            if len(self._numbers) >= TOPIC_MEMORY:
+                self._numbers.clear()
+            numbers = self._numbers[packed] = (number,)
+        return topic, numbers, None
 
     def take_message(self, client: Client, _data: Any, message: MQTTMessage) -> None:
         """Take in a message that paho has read."""
