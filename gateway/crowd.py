@@ -20,7 +20,7 @@ MAX_REST_S = 0.010
 # Messages for which no rest is worth waiting; also the window of mosquitto, which sends no more
 # before some of them are acknowledged.
 ENOUGH = 16
-STEP_S = 0.001
+STEP_S = 0.0025
 
 
 class CrowdRest:

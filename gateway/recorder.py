@@ -18,6 +18,7 @@ from gateway.hub import Hub
 from gateway.mailbox import Connected, Delivery, Item, Mailbox
 from gateway.metrics import Metrics
 from gateway.redelivery import RedeliveryWindow
+from gateway.relief import Relief
 from gateway.upkeep import Upkeep
 from store.errors import HistoryDamaged, HistoryUnavailable
 from store.history import History
@@ -29,11 +30,6 @@ log = logging.getLogger(__name__)
 MAX_BATCH = 2_000
 # How often a database that cannot be written is tried again: recovery is to be seen within 5 s.
 RETRY_S = 1.0
-# A write-ahead log that cannot be cut back, since somebody reads for long, grows by each commit:
-# above the first size commits are gathered for longer, up to RELIEF_S at the second.
-RELIEF_FROM_BYTES = 8 * 1024 * 1024
-RELIEF_FULL_BYTES = 32 * 1024 * 1024
-RELIEF_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +72,7 @@ class Recorder:
         self._gather_s = gather_s
         self._on_change = on_change
         self._rest = CrowdRest(monotonic)
+        self._relief = Relief(lambda: history.wal_bytes, monotonic)
         self._window = RedeliveryWindow()
         self._consuming: asyncio.Task[None] | None = None
         self._upkeep = Upkeep(
@@ -120,7 +117,7 @@ class Recorder:
                 self._drop_undone()
 
     async def _record(self, items: list[Item]) -> None:
-        gather_s = max(self._gather_s, self._relief_s())
+        gather_s = max(self._gather_s, self._relief.seconds())
         if gather_s and len(items) < MAX_BATCH:
             await asyncio.sleep(gather_s)
         if not self._rest.is_over:
@@ -154,10 +151,6 @@ class Recorder:
             self._mailbox.done(items)
         self._window.dropped()
         self._begin_anew()
-
-    def _relief_s(self) -> float:
-        over = self._history.wal_bytes - RELIEF_FROM_BYTES
-        return RELIEF_S * min(1.0, max(0.0, over / (RELIEF_FULL_BYTES - RELIEF_FROM_BYTES)))
 
     async def _store(self, batch: _Batch) -> list[Message] | None:
         """Append and acknowledge; return what was stored, or None when that failed."""

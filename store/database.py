@@ -181,7 +181,12 @@ class Database:
 
     def sizes(self) -> tuple[int, int]:
         """Return the bytes of the database file and of its write-ahead log."""
-        return wal.size_of(self.path), wal.size_of(self._wal_path)
+        return wal.size_of(self.path), self.wal_bytes
+
+    @property
+    def wal_bytes(self) -> int:
+        """The bytes of the write-ahead log."""
+        return wal.size_of(self._wal_path)
 
     # -- keeping it well --------------------------------------------------------------------------
 

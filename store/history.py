@@ -207,7 +207,7 @@ class History:
     @property
     def wal_bytes(self) -> int:
         """The bytes of the write-ahead log."""
-        return self._database.sizes()[1]
+        return self._database.wal_bytes
 
     @property
     def is_short_of_room(self) -> bool:
