@@ -43,5 +43,5 @@ class CrowdRest:
 
     async def wait(self, waiting: Callable[[], int]) -> None:
         """Wait until it is over, or ENOUGH messages are `waiting`."""
-        while not self.is_over and waiting() < ENOUGH:
-            await asyncio.sleep(STEP_S)
+        while (left_s := self._until - self._monotonic()) > 0 and waiting() < ENOUGH:
+            await asyncio.sleep(min(STEP_S, left_s))
