@@ -130,6 +130,7 @@ feed.addEventListener("status", () => watch.checkHealth());
 feed.addEventListener("failed", (event) => onproblem(event.detail));
 feed.addEventListener("change", () => {
   treePane.ask();
+  views.publish.form.topic.refresh();
   painter.ask(status.paint);
 });
 watch.addEventListener("health", tellTroubles);

@@ -56,6 +56,12 @@ export class Combobox {
     mark(this.input, "aria-activedescendant", null);
   }
 
+  /** There is more to suggest now: who typed before it came sees it. */
+  refresh() {
+    const waits = document.activeElement === this.input && this.value !== "";
+    if (waits && this.#found.length === 0) this.#suggest();
+  }
+
   #suggest() {
     this.#found = this.complete(this.value);
     this.#active = -1;

@@ -59,6 +59,22 @@ def test_publish_by_keyboard_with_completion_and_json_check(
     seen.page.locator(".pick").first.wait_for(state="detached")
 
 
+def test_topics_that_come_late_are_still_suggested(plant: Plant, look: Callable[..., Look]) -> None:
+    """Who types before the topics are loaded is shown those that match once they are there."""
+    root = own_topic()
+    plant.say(f"{root}/setpoint", "1")
+    seen = look("#/publish")
+    waiting: list[Any] = []
+    seen.page.route("**/topics?*", lambda route: waiting.append(route), times=1)
+    seen.page.reload()
+    seen.page.locator("#publish-topic").fill(root)
+    suggestion = seen.page.get_by_role("option", name=f"{root}/", exact=True)
+    assert suggestion.count() == 0
+    for route in waiting:
+        route.continue_()
+    suggestion.wait_for()
+
+
 def test_faults_are_said_in_words(plant: Plant, look: Callable[..., Look]) -> None:
     """What the service refuses is said beside the button; base64 is checked before."""
     seen = look("#/publish?topic=no/%23", expected=("422",))
