@@ -41,6 +41,8 @@ class Arrivals:
         self._resumed = False
         self._last: tuple[str, bytes] = ("", b"")
         self._copies: Sequence[int] = ()
+        self._is_of_before = False
+        """Whether the last message came on the connection before this one."""
         self._refused: set[int] = set()
         self.overflowed = False
         """The mailbox was full: nothing more enters from this connection."""
@@ -53,7 +55,10 @@ class Arrivals:
         """A new connection to the broker is up."""
         self._connection = connection
         self._resumed = session_present
-        self._last, self._copies = ("", b""), ()  # no copy of what an earlier one delivered
+        # A copy that the cut overtook comes again alone, once its message was acknowledged.
+        self._is_of_before = session_present
+        if not session_present:
+            self._last, self._copies = ("", b""), ()
         self.overflowed = False
         self._mailbox.put(Connected(connection, session_present, frozenset(self._refused)))
         self._refused.clear()
@@ -80,6 +85,9 @@ class Arrivals:
                     self._mailbox.put(Delivery(said, self._connection, False, False, True))
                 return
         self._metrics.received_total += 1
+        if self._is_of_before and not dup:  # from here on all is of this connection
+            self._is_of_before = False
+            self._last, self._copies = ("", b""), ()
         message = Message(
             topic,
             text_or_bytes(payload),
@@ -133,4 +141,5 @@ class Arrivals:
         else:
             self._last = (topic, payload)
             self._copies = subscription_ids
+            self._is_of_before = False
         return same

@@ -84,7 +84,8 @@ DROP_CAUSES = (
 WRITE_FAILURE_CAUSES = ("full", "locked", "io", "readonly", "damaged", "other")
 FAILURE_PLACES = (
     *("on_connect", "on_disconnect", "on_publish", "on_subscribe", "on_message", "news"),
-    *("broker_thread", "renewal", "recorder", "prune", "tidy", "event_loop", "http", "command"),
+    *("broker_thread", "renewal", "recorder", "prune", "tidy", "memory", "event_loop", "http"),
+    *("command",),
     *("encoder", "reader", "watcher", "stream", "audience"),
 )
 

@@ -206,3 +206,31 @@ async def test_what_could_not_be_taken_in_is_counted() -> None:
     except KeyError:
         door.arrivals.failed("on_message", "it failed")
     assert door.metrics.failures.counts["on_message"] == 1
+
+
+async def test_a_copy_that_a_cut_has_overtaken_is_still_a_copy() -> None:
+    """The first of three copies was taken and acknowledged, then the connection was cut: the two
+    others come again alone. An equal message that is new, or another session, is no copy."""
+    door = Door()
+    door.put(packet_id=1, subscription_ids=(1,))
+    door.arrivals.begin(2, True)
+    door.put(packet_id=2, subscription_ids=(2,), dup=True)
+    door.put(packet_id=3, subscription_ids=(3,), dup=True)
+    door.put(packet_id=4, subscription_ids=(2,))
+    door.put(packet_id=5, subscription_ids=(3,))
+    door.arrivals.begin(3, False)
+    door.put(packet_id=6, subscription_ids=(1,), dup=True)
+    assert [delivery.extra_copy for delivery in await door.taken()] == [
+        *(False, True, True),
+        *(False, True),
+        False,
+    ]
+
+
+async def test_a_copy_not_sent_before_follows_its_message_that_is_sent_again() -> None:
+    """The cut came between two copies that the broker had and had not sent."""
+    door = Door()
+    door.arrivals.begin(2, True)
+    door.put(packet_id=1, subscription_ids=(1,), dup=True)
+    door.put(packet_id=2, subscription_ids=(2,))
+    assert [delivery.extra_copy for delivery in await door.taken()] == [False, True]
