@@ -13,6 +13,7 @@ from typing import Any
 
 import tornado.web
 
+from handlers.answers import AnswerInOnePiece
 from handlers.contract import Contract
 from handlers.gate import UNSAFE_METHODS, Gate, rate_headers
 from handlers.keyring import NOBODY, Caller
@@ -34,7 +35,7 @@ MAX_URL_BYTES = 8 * 1024
 MAX_HEADER_BYTES = 32 * 1024
 
 
-class Handler(tornado.web.RequestHandler):
+class Handler(AnswerInOnePiece):
     """Base of all handlers. `path` is the template of its route in the contract."""
 
     path_template: str
@@ -133,13 +134,13 @@ class Handler(tornado.web.RequestHandler):
         if not self.request_id:  # asked for again when an error is written: it stays the same
             given = self.request.headers.get("X-Request-Id", "")
             self.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-        self.clear_header("Server")
-        self.set_header("Content-Type", JSON)
-        self.set_header("X-Request-Id", self.request_id)
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("Cache-Control", "no-store")
+        headers = self._headers
+        headers["Content-Type"] = JSON
+        headers["X-Request-Id"] = self.request_id
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Cache-Control"] = "no-store"
         for name, text in (self._rate_headers or {}).items():  # an error is an answer, too
-            self.set_header(name, text)
+            headers[name] = text
 
     def query(self) -> dict[str, Any]:
         """Return the query, checked against the contract."""
@@ -160,7 +161,7 @@ class Handler(tornado.web.RequestHandler):
     def finish_with(self, content: bytes) -> None:
         """Answer with bytes of the type already set."""
         self.add_cors_headers()
-        self.finish(content or None)  # a 204 or 304 may have no body at all
+        self.finish_whole(content)
 
     def add_cors_headers(self) -> None:
         """Let an allowed web page read the answer."""

@@ -70,6 +70,10 @@ class Connection(tornado.iostream.IOStream):
     """When the peer must have sent what it is sending (monotonic s)."""
     on_end: Callable[[Connection], None] | None = None
 
+    def set_nodelay(self, value: bool) -> None:
+        """Nothing: it is set once (`_accept`). Answers leave in one write, and streams want it, so
+        that Tornado's turning Nagle's algorithm off and on again with each answer is of no use."""
+
     @property
     def is_stalled(self) -> bool:
         """Whether the peer does not take what it asked for."""
@@ -172,6 +176,8 @@ class Server(tornado.httpserver.HTTPServer):
 
     def _accept(self, accepted: socket.socket, peer: Any) -> None:
         try:
+            if accepted.family in (socket.AF_INET, socket.AF_INET6):
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is None:
                 connection = Connection(accepted)
             else:

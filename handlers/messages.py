@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,6 +11,7 @@ from gateway.hub import Hub
 from handlers.base import Handler
 from handlers.parsing import one_problem, parse_moment
 from handlers.problems import Fault, Problem, unprocessable
+from handlers.prompt import PromptHandler
 from handlers.tables import CONTENT_TYPES, csv_header, csv_lines, ndjson_lines
 from store.history import History
 from store.message import Message, message_json, payload_bytes
@@ -19,15 +20,16 @@ from store.selection import NO_BOUND, InvalidPosition, Page, Position, Selection
 from store.topics import TopicFilter
 
 
-class Messages(Handler):
+class Messages(PromptHandler):
     """`GET /messages` and `DELETE /messages`."""
 
     history: History
     hub: Hub
     now_us: Callable[[], int]
+    prompt_method = "GET"
 
-    async def get(self) -> None:
-        """Answer with one page of messages."""
+    def get(self) -> Coroutine[Any, Any, None] | None:
+        """Answer with one page of messages, at once if it is of those that came last."""
         query = self.query()
         ascending = query.get("order", "asc" if "after" in query else "desc") == "asc"
         reading = ReadOrder(
@@ -37,9 +39,18 @@ class Messages(Handler):
             self.hub.newest_id,
             self.visible(query.get("topic")),
         )
-        page = await self.history.page(
-            reading.selection, limit=query["limit"], offset=query["offset"], ascending=ascending
-        )
+        bounds = {"limit": query["limit"], "offset": query["offset"], "ascending": ascending}
+        page = None if reading.may_gap else self.history.recent(reading.selection, **bounds)
+        if page is None:
+            return self._ask(query, reading, bounds)
+        self._tell(query, reading, page, ascending)
+        return None
+
+    async def _ask(self, query: dict[str, Any], reading: ReadOrder, bounds: dict[str, Any]) -> None:
+        page = await self.history.page(reading.selection, **bounds)
+        self._tell(query, reading, page, bounds["ascending"])
+
+    def _tell(self, query: dict[str, Any], reading: ReadOrder, page: Page, ascending: bool) -> None:
         self.set_header("X-Log-Position", reading.position)
         gap = reading.gap(page)
         if gap:
@@ -111,6 +122,7 @@ class ReadOrder:
         self.position = f"{totals.epoch}.{newest_id}"
         """The head at the time of reading: nothing above it was asked for."""
         self._given_id = totals.newest_id
+        self._pruned_id = totals.pruned_id
         self._after: Position | None = None
         self._gap_before: str | None = None
         faults = []
@@ -143,6 +155,11 @@ class ReadOrder:
             self._gap_before = f"reason=ahead;after={after.id};next={newest_id + 1}"
             return newest_id
         return after.id
+
+    @property
+    def may_gap(self) -> bool:
+        """Whether something is gone behind where it begins, if only from other topics."""
+        return self._after is not None and self._after.id < self._pruned_id
 
     def gap(self, page: Page) -> str:
         """Return what X-Log-Gap says of this page, or the empty text."""
@@ -208,4 +225,5 @@ def _written(messages: list[Message], form: str) -> bytes:
         return ndjson_lines(messages)
     if form == "csv":
         return csv_header() + csv_lines(messages, raw=False)
-    return f"[{','.join(map(message_json, messages))}]".encode()
+    # One that was written before is not asked for in a call.
+    return f"[{','.join([one.json or message_json(one) for one in messages])}]".encode()

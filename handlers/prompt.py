@@ -8,34 +8,47 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 import tornado.httputil
 import tornado.web
 
 from handlers.base import Handler
 
+T = TypeVar("T")
+
 
 class PromptHandler(Handler):
-    """A handler whose `post` either answers before it returns, or returns what is yet to be
-    awaited, after which it has answered."""
+    """A handler that has answered when its method returns, or will `when` something is done, or
+    returns what is yet to be awaited, after which it has answered. It takes no parts of the path.
+    """
 
-    def post(self) -> Coroutine[Any, Any, None] | None:
-        """Answer a POST."""
-        raise NotImplementedError
+    prompt_method = "POST"
+    """The one method of which that is true."""
 
     def run(self) -> None:
         """Admit and answer. Called once, when the whole request is there."""
         self._transforms = []  # what Tornado sets before it calls a handler
         try:
             self.admit_request()
-            waiting = self.post()
+            waiting = getattr(self, self.prompt_method.lower())()
         except Exception:
             self._refuse()
             return
         if waiting is not None:
             self._rest = asyncio.create_task(self._await(waiting))
+
+    def when(self, waiting: asyncio.Future[T], answer: Callable[[T], None]) -> None:
+        """Call `answer` with the result of what is waited for, or answer with its error."""
+
+        def done(waited: asyncio.Future[T]) -> None:
+            try:
+                answer(waited.result())
+            except Exception:
+                self._refuse()
+
+        waiting.add_done_callback(done)
 
     async def _await(self, waiting: Coroutine[Any, Any, None]) -> None:
         try:
@@ -82,7 +95,22 @@ class PromptRequest(tornado.httputil.HTTPMessageDelegate):
 
 
 class PromptApplication(tornado.web.Application):
-    """Tornado's application, which leaves POSTs to prompt handlers to those."""
+    """Tornado's application, which leaves requests to prompt handlers to those.
+
+    `literal` are the paths without parts, each with its handler and what that gets: they are
+    looked up, where Tornado would try one pattern after the other.
+    """
+
+    def __init__(self, *args: Any, literal: Mapping[str, tuple[Any, Any]], **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._literal = literal
+
+    def find_handler(self, request: tornado.httputil.HTTPServerRequest, **kwargs: Any) -> Any:
+        """Return what receives the request."""
+        found = self._literal.get(request.path)
+        if found is None:
+            return super().find_handler(request, **kwargs)
+        return self.get_handler_delegate(request, *found)
 
     def get_handler_delegate(
         self,
@@ -93,7 +121,7 @@ class PromptApplication(tornado.web.Application):
         path_kwargs: dict[str, bytes] | None = None,
     ) -> Any:
         """Return what receives the request."""
-        if request.method == "POST" and issubclass(target_class, PromptHandler):
+        if issubclass(target_class, PromptHandler) and request.method == target_class.prompt_method:
             return PromptRequest(self, request, target_class, target_kwargs or {})
         return super().get_handler_delegate(
             request, target_class, target_kwargs, path_args, path_kwargs

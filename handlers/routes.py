@@ -34,6 +34,7 @@ from handlers import (
     topics,
     websocket,
 )
+from handlers.answers import HttpDate
 from handlers.base import Handler, NotFound
 from handlers.conflation import CountingEncoder
 from handlers.contract import Contract, load_document
@@ -66,24 +67,27 @@ def make_application(
         "gate": gate,
         "max_body_bytes": BODY_PER_PAYLOAD * config.max_payload_bytes + BODY_BESIDE_BYTES,
     }
-    # Looked through in this order for each request: what is asked most often stands first.
     table = [*_order_routes(state, orders), *_service_routes(config, state)]
     table += [*_history_routes(config, state, hub), *_stream_routes(config, state, hub, orders)]
     for path, _, _ in table:
         for method in contract.methods(path):
             if method not in ("OPTIONS", "HEAD"):
                 contract.scope(path, method)
+    targets = {
+        path: (handler, {"path_template": path, **shared, **own}) for path, handler, own in table
+    }
+    root_path = config.api_root_path
     return PromptApplication(
-        [
-            (
-                _pattern(path, config.api_root_path),
-                handler,
-                {"path_template": path, **shared, **own},
-            )
-            for path, handler, own in table
-        ],
+        [(_pattern(path, root_path), *target) for path, target in targets.items()],
+        literal={
+            shown: target
+            for path, target in targets.items()
+            if "{" not in path
+            for shown in (path, root_path + path)
+        },
         default_handler_class=NotFound,
         default_handler_args={"path_template": "", **shared},
+        date=HttpDate(state.now_us),
         log_function=functools.partial(log_request, state.metrics),
         websocket_ping_interval=config.ws_heartbeat_interval,
         websocket_ping_timeout=config.ws_heartbeat_interval,

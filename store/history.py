@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from store import reading, redeliveries, retention, topic_reading
+from store import reading, redeliveries, retention, tail, topic_reading
 from store.database import Database
 from store.errors import HistoryDamaged, HistoryUnavailable
 from store.failures import could_not_open
@@ -22,6 +23,7 @@ from store.purge import Purge
 from store.scan import Scan
 from store.selection import Page, Selection
 from store.series import Series, series
+from store.tail import Tail
 from store.topic_reading import TopicSummary
 from store.topics import TopicFilter
 
@@ -38,6 +40,7 @@ class History:
         self._database = database
         self._log = present
         self._scan = Scan(database)
+        self._tail = Tail()
 
     @classmethod
     async def open(
@@ -56,7 +59,8 @@ class History:
         """
         self = cls(database, PresentLog(cap_rows, retention_hours, cap_bytes))
         try:
-            await database.write(self._log.open, now_us, database.noted)
+            async with self._without_tail():
+                await database.write(self._log.open, now_us, database.noted)
         except HistoryDamaged:
             await self.begin_afresh(now_us)
         except HistoryUnavailable as error:
@@ -77,13 +81,17 @@ class History:
         Retained replays that repeat the topic's last value are left out. Raises
         HistoryUnavailable when the database cannot be written: then nothing was stored.
         """
+        append, stored = self._log.append, []
         try:
-            return await self._database.write(self._log.append, messages, new_window, copies)
+            stored = await self._database.write(append, messages, new_window, copies)
         except HistoryUnavailable as error:
             # The size that the file may have, not the disk: what is oldest makes room.
             if error.cause != "full" or not await self._database.write(self._log.make_room):
                 raise
-        return await self._database.write(self._log.append, messages, new_window, copies)
+            stored = await self._database.write(append, messages, new_window, copies)
+        finally:
+            self._tail.extend(stored, self.totals())
+        return stored
 
     async def page(
         self, selection: Selection, *, limit: int, offset: int = 0, ascending: bool = False
@@ -92,6 +100,31 @@ class History:
         return await self._database.read(
             reading.page, selection, limit=limit, offset=offset, ascending=ascending
         )
+
+    def recent(
+        self, selection: Selection, *, limit: int, offset: int = 0, ascending: bool = False
+    ) -> Page | None:
+        """Return the same page at once when memory has all of it, else None: ask `page`.
+
+        Its `pruned_id` is that of the whole log: who asks for the gap before some topics' messages
+        asks `page`.
+        """
+        given_id = self.totals().newest_id
+        return self._tail.page(selection, given_id, limit=limit, offset=offset, ascending=ascending)
+
+    @asynccontextmanager
+    async def _without_tail(self) -> AsyncIterator[None]:
+        """Change the log anywhere; then remember its end anew."""
+        self._tail.pause()
+        try:
+            yield
+        finally:
+            messages: list[Message] = []
+            after_id = self.totals().newest_id
+            try:
+                messages, after_id = await self._database.write(tail.load)
+            finally:
+                self._tail.begin(messages, after_id, self.totals())
 
     async def forward(self, selection: Selection, *, limit: int) -> Page:
         """Return the next page in order of arrival; its `scanned_id` is where to go on.
@@ -173,7 +206,10 @@ class History:
         `now_us` None prunes nothing by age: the clock is not believed. Call again while it
         returns more than 0, letting appends through between. Raises HistoryUnavailable.
         """
-        return await self._database.write(self._log.prune, now_us, at_most)
+        try:
+            return await self._database.write(self._log.prune, now_us, at_most)
+        finally:
+            self._tail.trim(self.totals())
 
     def note_trouble(self, begins: bool) -> None:
         """Write down, where it works with a full disk too, that messages are shown unstored.
@@ -196,9 +232,10 @@ class History:
         misses nothing, and one that comes back learns that there was another log.
         Raises HistoryUnavailable, and then it may be tried again.
         """
-        return await self._database.begin_afresh(
-            now_us, lambda connection: self._log.open_another(connection, now_us)
-        )
+        async with self._without_tail():
+            return await self._database.begin_afresh(
+                now_us, lambda connection: self._log.open_another(connection, now_us)
+            )
 
     async def newest_time_us(self) -> int | None:
         """Return when the newest message arrived, by the clock of that time, or None."""
@@ -225,12 +262,13 @@ class History:
         Raises HistoryUnavailable; what was removed by then stays removed.
         """
         removed, after_id = 0, 0
-        while True:
-            count, go_on = await self._database.write(self._log.purge, purge, after_id)
-            removed += count
-            if go_on is None:
-                return removed
-            after_id = go_on
+        async with self._without_tail():
+            while True:
+                count, go_on = await self._database.write(self._log.purge, purge, after_id)
+                removed += count
+                if go_on is None:
+                    return removed
+                after_id = go_on
 
     async def backup(self, path: Path) -> None:
         """Write a consistent copy of the database to a new file. HistoryUnavailable.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from json.encoder import encode_basestring
@@ -42,6 +42,9 @@ class Message:
     packet_id: int | None = None
     """The MQTT packet number it was delivered with (None at QoS 0); recognises redeliveries."""
     id: int | None = None
+    json: str | None = field(default=None, init=False, compare=False, repr=False)
+    """What `message_json` returned, once the message has its id and changes no more: a message
+    is written once, for however many readers, pages and forms of the wire."""
 
 
 def text_or_bytes(payload: bytes) -> str | bytes:
@@ -87,11 +90,8 @@ def message_json(message: Message) -> str:
     Written by hand because it runs once for each message on the live path: json.dumps of a
     dict costs about three times as much.
     """
-    return "{" + message_fields(message) + "}"
-
-
-def message_fields(message: Message) -> str:
-    """Return the members of the JSON object without its braces, for frames that add their own."""
+    if message.json is not None:
+        return message.json
     payload = message.payload
     if isinstance(payload, str):
         body = encode_basestring(payload)
@@ -103,7 +103,15 @@ def message_fields(message: Message) -> str:
         tail += f',"properties":{message.properties}'
     number = "null" if message.id is None else message.id
     retain = "true" if message.retain else "false"
-    return (
-        f'"id":{number},"topic":{encode_basestring(message.topic)},"payload":{body},'
-        f'"timestamp":"{iso_time(message.timestamp_us)}","qos":{message.qos},"retain":{retain}{tail}'
+    written = (
+        f'{{"id":{number},"topic":{encode_basestring(message.topic)},"payload":{body},'
+        f'"timestamp":"{iso_time(message.timestamp_us)}","qos":{message.qos},"retain":{retain}{tail}}}'
     )
+    if message.id is not None:
+        message.json = written
+    return written
+
+
+def message_fields(message: Message) -> str:
+    """Return the members of the JSON object without its braces, for frames that add their own."""
+    return message_json(message)[1:-1]
