@@ -81,7 +81,8 @@ class Orders:
 
         Raises InvalidPayload, PayloadTooLarge, or a BrokerError.
         """
-        return _outcome(order, await self.confirm(await self.begin(order)))
+        waiting = self.begin(order)
+        return self.confirmed(order, None if waiting is None else await waiting)
 
     def send(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """Publish one message at QoS 0, at once; return and raise as `publish`."""
@@ -94,30 +95,30 @@ class Orders:
         self._metrics.published_total += 1
         return _outcome(order, None)
 
-    async def begin(self, order: Mapping[str, Any]) -> asyncio.Task[int] | None:
-        """Send one message; return what waits for the broker, None at QoS 0.
-
-        Raises as `publish`.
+    def begin(self, order: Mapping[str, Any]) -> asyncio.Future[int] | None:
+        """Send one message; return what has its packet number once the broker confirmed it, None
+        at QoS 0. Tell `confirmed` then. Raises as `publish`, or the future does.
         """
-        waiting = await self._broker.begin_publish(
+        if not order.get("qos", 0):
+            self.send(order)
+            return None
+        return self._broker.begin_publish(
             order["topic"],
             payload_of(order, self._max_payload_bytes),
-            qos=order.get("qos", 0),
+            qos=order["qos"],
             retain=order.get("retain", False),
             properties=order.get("properties"),
         )
-        if waiting is None:
-            self._metrics.published_total += 1
-            return None
-        return asyncio.create_task(waiting)
 
-    async def confirm(self, waiting: asyncio.Task[int] | None) -> int | None:
-        """Wait for what `begin` returned, and count it. Raises as `publish`."""
-        if waiting is None:
-            return None
-        packet_id = await waiting
-        self._metrics.published_total += 1
-        return packet_id
+    async def all_sent(self) -> None:
+        """Wait until all that was begun has left: what is sent then is behind it."""
+        await self._broker.all_sent()
+
+    def confirmed(self, order: Mapping[str, Any], packet_id: int | None) -> dict[str, Any]:
+        """Count what `begin` has begun, now that it is done; return the `data` of the answer."""
+        if packet_id is not None:
+            self._metrics.published_total += 1
+        return _outcome(order, packet_id)
 
     async def subscribe(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """Hold a filter; return the `data` of the answer. Raises a BrokerError."""

@@ -6,7 +6,6 @@ Does not: write history or touch the hub; the broker sends the message back like
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from typing import Any
 
 from gateway.orders import Orders
@@ -25,19 +24,18 @@ class Publish(PromptHandler):
 
     orders: Orders
 
-    def post(self) -> Coroutine[Any, Any, None] | None:
+    def post(self) -> None:
         """Publish one message; at QoS 1 and 2 the answer waits for the broker."""
         self.query()
         order = self.body()
         self.audited = f"publish {order['topic']!r}"
         permit_order(self.caller, order)
         if order.get("qos", 0):
-            return self._confirmed(order)
-        self._tell(self.orders.send(order))
-        return None
-
-    async def _confirmed(self, order: dict[str, Any]) -> None:
-        self._tell(await self.orders.publish(order))
+            waiting = self.orders.begin(order)
+            assert waiting is not None
+            self.when(waiting, lambda number: self._tell(self.orders.confirmed(order, number)))
+        else:
+            self._tell(self.orders.send(order))
 
     def _tell(self, data: dict[str, Any]) -> None:
         self.reply({"success": True, "message": "Message published successfully", "data": data})
@@ -57,18 +55,25 @@ class PublishBatch(Handler):
         away = self.orders.broker_is_away
         if away:
             raise Problem(503, away, headers={"Retry-After": "2"})
-        outcomes: list[asyncio.Task[int] | Problem | None] = []
-        held: list[asyncio.Task[int]] = []  # QoS 2 is forwarded at its release: others overtake it
+        outcomes: list[asyncio.Future[int] | Problem | None] = []
+        held: list[
+            asyncio.Future[int]
+        ] = []  # QoS 2 is forwarded at its release: others overtake it
         for item in items:
             exact = isinstance(item, dict) and item.get("qos") == 2
             if held and not exact:
                 await asyncio.wait(held)
                 held.clear()
-            outcome = await self._begin(item)
+            outcome = self._begin(item)
             outcomes.append(outcome)
-            if exact and isinstance(outcome, asyncio.Task):
+            if outcome is not None:
+                await self.orders.all_sent()  # or one of QoS 0 would overtake it
+            if exact and isinstance(outcome, asyncio.Future):
                 held.append(outcome)
-        results = [await self._result(index, outcome) for index, outcome in enumerate(outcomes)]
+        results = [
+            await self._result(index, items[index], outcome)
+            for index, outcome in enumerate(outcomes)
+        ]
         published = sum(result["status"] == 200 for result in results)
         failed = len(results) - published
         self.reply(
@@ -101,23 +106,24 @@ class PublishBatch(Handler):
             )
         return items
 
-    async def _begin(self, item: Any) -> asyncio.Task[int] | Problem | None:
+    def _begin(self, item: Any) -> asyncio.Future[int] | Problem | None:
         try:
             if isinstance(item, Problem):
                 raise item
             self.contract.check_schema("Publish", item)
             permit_order(self.caller, item)
-            return await self.orders.begin(item)
+            return self.orders.begin(item)
         except Exception as error:
             return _problem(error)
 
     async def _result(
-        self, index: int, outcome: asyncio.Task[int] | Problem | None
+        self, index: int, item: Any, outcome: asyncio.Future[int] | Problem | None
     ) -> dict[str, Any]:
         try:
             if isinstance(outcome, Problem):
                 raise outcome
-            packet_id = await self.orders.confirm(outcome)
+            packet_id = None if outcome is None else await outcome
+            self.orders.confirmed(item, packet_id)
         except Exception as error:
             problem = _problem(error)
             return {"index": index, "status": problem.status, "detail": problem.detail}

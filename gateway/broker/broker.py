@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from paho.mqtt.enums import MQTTErrorCode
@@ -31,10 +31,12 @@ from gateway.broker.packets import acknowledgements
 from gateway.broker.properties import write_properties
 from gateway.broker.session import MAX_IN_FLIGHT, STOPPING, Session
 from gateway.broker.settings import BrokerSettings
+from gateway.broker.window import Window
 from gateway.mailbox import Delivery, Mailbox
 
 log = logging.getLogger(__name__)
 
+EXACTLY_ONCE = 2
 # Bytes that may wait for a broker that does not read; beyond it a publish is refused.
 MAX_UNSENT_BYTES = 16 * 1024 * 1024
 # Publishes that have cost the connection so often are dropped: the broker will never take them.
@@ -65,8 +67,9 @@ class Broker:
         self.protocol = ""
         self.why = "not connected yet"
         self._max_packet_bytes: int | None = None
-        self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
-        self._publishes: Confirmations[ReasonCode] = Confirmations()
+        self._publishes = Window(
+            MAX_IN_FLIGHT, settings.publish_timeout_s, _too_late, self._unconfirmed
+        )
         self._answers: Confirmations[list[ReasonCode]] = Confirmations()
         self._strikes = 0
         self._flush_due = False
@@ -110,10 +113,12 @@ class Broker:
         The topic is valid (check_publish_name). Raises BrokerAway, BrokerRefused,
         PublishUnconfirmed, PublishTooLarge, PropertiesUnsupported.
         """
-        confirmed = await self.begin_publish(
-            topic, payload, qos=qos, retain=retain, properties=properties
-        )
-        return None if confirmed is None else await confirmed
+        if qos:
+            return await self.begin_publish(
+                topic, payload, qos=qos, retain=retain, properties=properties
+            )
+        self.send(topic, payload, retain=retain, properties=properties)
+        return None
 
     def send(
         self,
@@ -127,51 +132,32 @@ class Broker:
         self._require_connection()
         self._send(topic, payload, 0, retain, properties)
 
-    async def begin_publish(
+    def begin_publish(
         self,
         topic: str,
         payload: bytes,
         *,
-        qos: int = 0,
+        qos: int,
         retain: bool = False,
         properties: Mapping[str, Any] | None = None,
-    ) -> Coroutine[Any, Any, int] | None:
-        """Send a publish, and return what waits for the broker; None at QoS 0.
+    ) -> asyncio.Future[int]:
+        """Publish at QoS 1 or 2; the future has the packet number once the broker confirmed it.
 
-        Awaited one after the other, publishes leave in order. What is returned must be awaited:
-        until then the publish holds one of the places in flight. Raises as `publish`.
+        They leave in order, each when there is a place in flight for it. Raises BrokerAway; the
+        future has what else `publish` raises.
         """
         self._require_connection()
-        if not qos:
-            self.send(topic, payload, retain=retain, properties=properties)
-            return None
-        deadline = self._loop.time() + self._settings.publish_timeout_s
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise BrokerAway("too many publishes wait for the broker; nothing was sent") from None
-        try:
-            packet_id = self._send(topic, payload, qos, retain, properties)
-            self._publishes.expect(packet_id)  # the task that waits begins later
-        except BaseException:
-            self._slots.release()
-            raise
-        return self._confirmation(packet_id, deadline)
+        return self._publishes.submit(lambda: self._send(topic, payload, qos, retain, properties))
 
-    async def _confirmation(self, packet_id: int, deadline: float) -> int:
-        try:
-            reason = await self._publishes.wait(packet_id, deadline)
-        except TimeoutError:
-            raise PublishUnconfirmed(
-                f"the broker did not confirm within {self._settings.publish_timeout_s:g} s;"
-                " whether it took the message is unknown"
-            ) from None
-        finally:
-            self._slots.release()
-        if reason.is_failure:
-            raise BrokerRefused(f"the broker refused the message: {reason}")
-        return packet_id
+    async def all_sent(self) -> None:
+        """Wait until all that `begin_publish` was called with has left, or failed."""
+        await self._publishes.all_sent()
+
+    def _unconfirmed(self) -> PublishUnconfirmed:
+        return PublishUnconfirmed(
+            f"the broker did not confirm within {self._settings.publish_timeout_s:g} s;"
+            " whether it took the message is unknown"
+        )
 
     def _require_connection(self) -> None:
         if not self.connection:
@@ -189,8 +175,10 @@ class Broker:
                     )
                 properties = write_properties(given, Properties(PacketTypes.PUBLISH))
             self._require_room(client, topic, payload, properties)
-            if not qos and self._offer(client, topic, payload, retain, properties):
-                return 0
+            if qos < EXACTLY_ONCE:
+                packet_id = self._offer(client, topic, payload, qos, retain, properties)
+                if packet_id is not None:
+                    return packet_id
             info = client.publish(topic, payload, qos, retain, properties)
         if not qos and info.rc == MQTTErrorCode.MQTT_ERR_NO_CONN:
             raise BrokerAway("the connection to the broker was just lost")
@@ -201,19 +189,20 @@ class Broker:
         client: BufferedClient,
         topic: str,
         payload: bytes,
+        qos: int,
         retain: bool,
         properties: Properties | None,
-    ) -> bool:
-        """Publish at QoS 0 from here, without waking the broker's thread (decision 0016)."""
+    ) -> int | None:
+        """Publish from here, without waking the broker's thread (decision 0016); return the packet
+        number, or None where that cannot be."""
         packed = b""
         if self.protocol == "5":
             packed = b"\0" if properties is None else properties.pack()
-        if not client.offer_publish(topic, payload, retain, packed):
-            return False
-        if not self._flush_due:  # all of this turn of the loop leave together
+        packet_id = client.offer_publish(topic, payload, qos, retain, packed)
+        if packet_id is not None and not self._flush_due:  # all of this turn leave together
             self._flush_due = True
             self._loop.call_soon(self._flush)
-        return True
+        return packet_id
 
     def _flush(self) -> None:
         self._flush_due = False
@@ -222,7 +211,7 @@ class Broker:
                 if client.buffered is not None and not client.buffered.flush_now():
                     self._session.link.wake()
         except BrokerAway:
-            pass  # it is lost, as anything at QoS 0 may be
+            pass  # at QoS 0 it is lost, as it may be; at QoS 1 it leaves on the next connection
 
     def _require_room(
         self, client: BufferedClient, topic: str, payload: bytes, properties: Properties | None
@@ -335,7 +324,11 @@ class Broker:
     def on_published(self, packet_id: int, reason: ReasonCode) -> None:
         """The broker answered a PUBLISH, or one of QoS 0 has left."""
         self._strikes = 0
-        if not self._publishes.resolve(packet_id, reason) and reason.is_failure:
+        if not reason.is_failure:
+            self._publishes.confirm(packet_id)
+        elif not self._publishes.refuse(
+            packet_id, BrokerRefused(f"the broker refused the message: {reason}")
+        ):
             log.warning(  # nobody but the session publishes without waiting
                 "the broker refused our status (MQTT_STATUS_TOPIC): %s; its access rules must let"
                 " us write that topic, or leave the variable empty",
@@ -345,3 +338,7 @@ class Broker:
     def on_answered(self, packet_id: int, reasons: list[ReasonCode]) -> None:
         """The broker answered a SUBSCRIBE or UNSUBSCRIBE."""
         self._answers.resolve(packet_id, reasons)
+
+
+def _too_late() -> BrokerAway:
+    return BrokerAway("too many publishes wait for the broker; nothing was sent")

@@ -18,10 +18,18 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.broker.buffered_socket import BufferedSocket
-from gateway.broker.packets import MalformedPacket, Publish, publish_packet, take_publishes
+from gateway.broker.packets import (
+    MalformedPacket,
+    Publish,
+    publish_packet,
+    sent_again,
+    take_acknowledgements,
+    take_publishes,
+)
 
 # Reason codes from here on are refusals (MQTT 5.0, section 2.4).
 FIRST_FAILURE = 128
+ACCEPTED = ReasonCode(PacketTypes.PUBACK, identifier=0)
 # Packets taken before anything is written: bounds how long an acknowledgement waits.
 READ_BURST = 500
 
@@ -34,6 +42,14 @@ class BufferedClient(Client):
 
     buffered: BufferedSocket | None = None
     take_publish: Callable[[Publish], bool] | None = None
+    on_confirmed: Callable[[int, ReasonCode], None] | None = None
+    """Called for the answer to what `offer_publish` has sent at QoS 1."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unconfirmed: dict[int, bytes] = {}
+        """Packets of QoS 1 that left past paho, by number; they leave again on the next
+        connection, as paho's own do."""
 
     def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
         """Read what was read ahead; else, or between two packets, let paho read."""
@@ -44,6 +60,8 @@ class BufferedClient(Client):
             behind = take_publishes(data, at, five, READ_BURST, take)
             if behind > at:
                 buffered.skip_to(behind)
+                return MQTTErrorCode.MQTT_ERR_SUCCESS
+            if self._unconfirmed and self._take_acknowledgements(buffered, data, at):
                 return MQTTErrorCode.MQTT_ERR_SUCCESS
         try:
             return super().loop_read(max_packets)
@@ -59,15 +77,55 @@ class BufferedClient(Client):
         with self.buffered.sending:
             return super().loop_write()
 
-    def offer_publish(self, topic: str, payload: bytes, retain: bool, properties: bytes) -> bool:
-        """Have a PUBLISH of QoS 0 leave past paho with `buffered.flush_now`, from any thread; False
-        when others have to leave first.
+    def _take_acknowledgements(self, buffered: BufferedSocket, data: bytes, at: int) -> bool:
+        behind, answers = take_acknowledgements(data, at, self._unconfirmed)
+        buffered.skip_to(behind)
+        for packet_id, code in answers:
+            try:
+                reason = ReasonCode(PacketTypes.PUBACK, identifier=code) if code else ACCEPTED
+            except Exception as error:
+                raise MalformedPacket(f"the broker sent an unknown reason ({code})") from error
+            self._unconfirmed.pop(packet_id, None)
+            if self.on_confirmed is not None:
+                self.on_confirmed(packet_id, reason)
+        return bool(answers)
 
-        `properties` are packed, with their length; empty for MQTT 3.1.1.
+    def offer_publish(
+        self, topic: str, payload: bytes, qos: int, retain: bool, properties: bytes
+    ) -> int | None:
+        """Have a PUBLISH of QoS 0 or 1 leave past paho with `buffered.flush_now`, from any thread.
+
+        Returns its packet number, 0 at QoS 0; None when others have to leave first. `properties`
+        are packed, with their length; empty for MQTT 3.1.1.
         """
         if self.buffered is None or self.want_write():
-            return False
-        return self.buffered.offer(publish_packet(topic, payload, retain, properties))
+            return None
+        packet_id = self._free_number() if qos else 0
+        packet = publish_packet(topic, payload, retain, properties, packet_id)
+        if packet_id:  # before it leaves: the answer may come at once
+            self._unconfirmed[packet_id] = packet
+        if self.buffered.offer(packet):
+            return packet_id
+        self._unconfirmed.pop(packet_id, None)
+        return None
+
+    def _free_number(self) -> int:
+        """Return the next packet number, one of paho's, that nothing waits for."""
+        while True:
+            packet_id: int = self._mid_generate()
+            if packet_id not in self._unconfirmed and packet_id not in self._out_messages:
+                return packet_id
+
+    def send_again(self) -> None:
+        """Send what is not confirmed once more, on a connection that was just made."""
+        if self.buffered is not None:
+            for packet in list(self._unconfirmed.values()):
+                self.buffered.post(sent_again(packet))
+
+    def forget_unconfirmed(self) -> None:
+        """Drop the publishes that would be sent again after each reconnect."""
+        self._unconfirmed.clear()
+        self.drop_out_messages()
 
     def _create_socket(self) -> Any:
         plain: Any = super()._create_socket()

@@ -1,19 +1,21 @@
 """The MQTT packets that we read and write ourselves: PUBLISH and PUBACK.
 
-Answers for: taking PUBLISH packets out of bytes read ahead, packing acknowledgements, and publishes
-of QoS 0. Does not: know paho, which reads and writes everything else. paho spends some 40 us on
-each message, half of all the time that ingest takes
+Answers for: taking PUBLISH and PUBACK packets out of bytes read ahead, packing acknowledgements,
+and publishes of QoS 0 and 1. Does not: know paho, which reads and writes everything else. paho
+spends some 40 us on each message, half of all the time that ingest takes
 (docs/decisions/0013-reading-publish-ourselves.md).
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import NamedTuple
 
 PUBLISH = 0x30
+_QOS_1 = 0x02
 _QOS_2 = 0x04
+_DUP = 0x08
 _MAX_LENGTH_BYTES = 4
 _ACKNOWLEDGE = struct.Struct("!BBH").pack
 _PUBACK = 0x40
@@ -113,16 +115,48 @@ def only_subscription_number(properties: bytes) -> int | None:
     return number if behind == len(properties) and number >= 0 else None
 
 
-def publish_packet(topic: str, payload: bytes, retain: bool, properties: bytes) -> bytes:
-    """Return a PUBLISH of QoS 0. `properties` are packed, with their length; b'' for MQTT 3.1.1."""
+def publish_packet(
+    topic: str, payload: bytes, retain: bool, properties: bytes, packet_id: int = 0
+) -> bytes:
+    """Return a PUBLISH, of QoS 1 where it has a packet number.
+
+    `properties` are packed, with their length; b'' for MQTT 3.1.1.
+    """
     name = topic.encode("utf-8")
-    length = 2 + len(name) + len(properties) + len(payload)
-    head = bytearray((PUBLISH | retain,))
+    number = packet_id.to_bytes(2, "big") if packet_id else b""
+    length = 2 + len(name) + len(number) + len(properties) + len(payload)
+    head = bytearray((PUBLISH | (_QOS_1 if packet_id else 0) | retain,))
     while length >= 0x80:
         head.append(length & 0x7F | 0x80)
         length >>= 7
     head.append(length)
-    return b"".join((head, len(name).to_bytes(2, "big"), name, properties, payload))
+    return b"".join((head, len(name).to_bytes(2, "big"), name, number, properties, payload))
+
+
+def sent_again(packet: bytes) -> bytes:
+    """Return a PUBLISH as it is sent once more: marked as a duplicate."""
+    return bytes((packet[0] | _DUP,)) + packet[1:]
+
+
+def take_acknowledgements(
+    data: bytes, at: int, ours: Container[int]
+) -> tuple[int, list[tuple[int, int]]]:
+    """Return where the first byte not taken is, and (packet number, reason code) of each PUBACK
+    from `data[at:]` on.
+
+    Stops at any other packet, at one that is not whole, and at a number that is not `ours`.
+    """
+    found: list[tuple[int, int]] = []
+    end = len(data)
+    while at + 4 <= end and data[at] == _PUBACK:
+        length = data[at + 1]
+        packet_id = data[at + 2] << 8 | data[at + 3]
+        behind = at + 2 + length
+        if not 2 <= length < 0x80 or behind > end or packet_id not in ours:
+            break
+        found.append((packet_id, data[at + 4] if length > 2 else 0))
+        at = behind
+    return at, found
 
 
 def acknowledgements(packet_ids: Iterable[int]) -> bytes:

@@ -115,9 +115,9 @@ class Session:
         self.link.interrupt()
 
     def forget_unconfirmed(self) -> None:
-        """Drop the publishes that paho would send again after each reconnect."""
+        """Drop the publishes that would be sent again after each reconnect."""
         if self._client is not None:
-            self._client.drop_out_messages()
+            self._client.forget_unconfirmed()
 
     # -- one connection --------------------------------------------------------------------------
 
@@ -171,6 +171,7 @@ class Session:
         client.on_message = self._intake.take_message
         client.take_publish = self._intake.take_publish
         client.on_publish = self._guarded("on_publish", self._on_publish)
+        client.on_confirmed = self._on_confirmed
         client.on_subscribe = self._guarded("on_subscribe", self._on_answer)
         client.on_unsubscribe = client.on_subscribe
         client.on_socket_register_write = lambda _client, _data, _socket: self.link.wake()
@@ -210,6 +211,7 @@ class Session:
         self._connections += 1
         self.link.established()
         self._arrivals.begin(self._connections, flags.session_present)
+        client.send_again()
         with self._sending:
             self._open = (client, self._connections)
         protocol = "3.1.1" if self._old_protocol else "5"
@@ -242,6 +244,9 @@ class Session:
     def _on_publish(
         self, _client: Client, _data: Any, packet_id: int, reason: ReasonCode, _properties: Any
     ) -> None:
+        self._messenger.post(self._news.on_published, packet_id, reason)
+
+    def _on_confirmed(self, packet_id: int, reason: ReasonCode) -> None:
         self._messenger.post(self._news.on_published, packet_id, reason)
 
     def _on_answer(

@@ -19,6 +19,8 @@ from gateway.broker.packets import (
     acknowledgements,
     only_subscription_number,
     publish_packet,
+    sent_again,
+    take_acknowledgements,
     take_publishes,
 )
 
@@ -218,8 +220,66 @@ def test_a_message_that_comes_alone_takes_the_short_road() -> None:
 def test_a_publish_that_we_write_is_one_that_paho_would_write(
     data: st.DataObject, five: bool
 ) -> None:
-    """The same bytes, whatever the size of topic, payload and properties."""
-    publish = data.draw(_publishes(five))._replace(qos=0, packet_id=0, dup=False)
+    """The same bytes, whatever the size of topic, payload and properties, at QoS 0 and 1, and once
+    more marked as a duplicate."""
+    publish = data.draw(_publishes(five))._replace(dup=False)
     properties = _length(len(publish.properties)) + publish.properties if five else b""
-    written = publish_packet(publish.topic.decode(), publish.payload, publish.retain, properties)
+    written = publish_packet(
+        publish.topic.decode(), publish.payload, publish.retain, properties, publish.packet_id
+    )
     assert written == _packet(publish, five)
+    assert sent_again(written) == _packet(publish._replace(dup=True), five)
+
+
+ANSWERS = [
+    (b"\x40\x02\x00\x07", (7, 0)),
+    (b"\x40\x03\x01\x00\x10", (256, 0x10)),
+    (b"\x40\x04\x00\x09\x87\x00", (9, 0x87)),
+]
+
+
+@given(
+    st.lists(st.sampled_from(ANSWERS), max_size=6),
+    st.sampled_from([b"", b"\x40", b"\x40\x02\x00", b"\x50\x02\x00\x07", b"\x40\x02\x00\x08"]),
+)
+def test_acknowledgements_are_taken_up_to_what_is_none_of_ours(
+    answers: list[tuple[bytes, tuple[int, int]]], behind: bytes
+) -> None:
+    """Packet number and reason of each; half a packet, another one and another's are left."""
+    data = b"before" + b"".join(packet for packet, _ in answers)
+    found = take_acknowledgements(data + behind, len(b"before"), {7, 9, 256})
+    assert found == (len(data), [answer for _, answer in answers])
+
+
+def test_what_is_confirmed_leaves_once_and_what_is_not_leaves_again() -> None:
+    """A publish of QoS 1 that left past paho is answered by its number; on the next connection
+    only what was not confirmed is sent, as a duplicate; what was forgotten is not."""
+    client = BufferedClient(CallbackAPIVersion.VERSION2, "x", protocol=MQTTv5, manual_ack=True)
+    confirmed: list[tuple[int, int]] = []
+    client.on_confirmed = lambda number, reason: confirmed.append((number, reason.value))
+    client.take_publish = lambda _one: True
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        client.buffered = BufferedSocket(ours)
+        client._sock = client.buffered  # type: ignore[assignment]
+        numbers = [client.offer_publish("a", b"x", 1, False, b"\0") for _ in range(3)]
+        assert client.buffered.flush_now()
+        first, second, third = (number or 0 for number in numbers)
+        assert len({first, second, third, 0}) == 4
+        sent = theirs.recv(1_000)
+        assert sent == b"".join(
+            publish_packet("a", b"x", False, b"\0", one or 0) for one in numbers
+        )
+        refused = b"\x40\x03" + second.to_bytes(2, "big") + b"\x87"
+        theirs.sendall(acknowledgements([first]) + refused)
+        client.loop_read()
+        assert confirmed == [(first, 0), (second, 0x87)]
+        client.send_again()
+        assert client.buffered.flush_now()
+        assert theirs.recv(1_000) == sent_again(publish_packet("a", b"x", False, b"\0", third))
+        client.forget_unconfirmed()
+        client.send_again()
+        assert client.offer_publish("a", b"y", 0, False, b"\0") == 0
+        assert client.buffered.flush_now()
+        assert theirs.recv(1_000) == publish_packet("a", b"y", False, b"\0")
+        client._sock = None

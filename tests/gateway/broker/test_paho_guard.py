@@ -17,3 +17,12 @@ def test_the_parts_of_paho_that_we_use_are_there() -> None:
     assert "self._create_socket()" in inspect.getsource(Client.reconnect)
     source = inspect.getsource(Client._packet_queue)
     assert "self._on_socket_register_write is None" in source, "else it writes on our thread"
+
+
+def test_packet_numbers_are_taken_from_paho() -> None:
+    """One counter for its packets and ours, and an answer to one of ours that comes twice is
+    nothing to it (docs/decisions/0016)."""
+    client = Client(CallbackAPIVersion.VERSION2, "x", protocol=MQTTv5, manual_ack=True)
+    assert [client._mid_generate(), client._mid_generate()] == [1, 2]
+    assert client._out_messages == {}, "by packet number"
+    assert "if mid in self._out_messages:" in inspect.getsource(Client._handle_pubackcomp)
