@@ -41,7 +41,8 @@ class StreamTransport:
         # delays by up to 40 ms; frames are joined already where several leave at once.
         stream.set_nodelay(True)
         self._unsent_bytes = 0
-        self._sent = asyncio.Event()
+        self._sent: asyncio.Event | None = None
+        """Made by who first waits: a reader that keeps up never does, and it has 0.7 kB."""
 
     @property
     def unsent_bytes(self) -> int:
@@ -80,11 +81,13 @@ class StreamTransport:
         if not done.cancelled():
             done.exception()
         self._unsent_bytes -= size
-        if self._unsent_bytes <= LOW_WATER_BYTES:
+        if self._sent is not None and self._unsent_bytes <= LOW_WATER_BYTES:
             self._sent.set()
 
     async def wait_until_sent(self) -> None:
         """Wait until little is left, or the stream is closed."""
+        if self._sent is None:
+            self._sent = asyncio.Event()
         while self._unsent_bytes > LOW_WATER_BYTES and not self._stream.closed():
             self._sent.clear()
             await self._sent.wait()

@@ -85,6 +85,9 @@ class LiveSocket(StreamHandler, tornado.websocket.WebSocketHandler):
         """Take a place; begin at once, or when the first frame has brought a key."""
         assert isinstance(self.ws_connection, tornado.websocket.WebSocketProtocol)
         assert self.ws_connection.stream is not None
+        # Two kilobytes that nobody asks for again, as long as it is open.
+        self.request.headers.clear()
+        self._headers.clear()
         self._running: set[asyncio.Task[None]] = set()
         if self.caller.may("read"):
             self.audience.seat(self)
