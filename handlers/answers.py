@@ -2,7 +2,7 @@
 
 Answers for: the headers that every answer begins with, and the shortest way out for the usual
 answer. Does not: know what is answered. Which parts of Tornado this goes past, and why that is
-worth it, is said in docs/decisions/0022-answers-in-one-piece.md.
+worth it, is said in docs/decisions/0024-answers-in-one-piece.md.
 """
 
 from __future__ import annotations

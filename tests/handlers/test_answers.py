@@ -103,7 +103,7 @@ def test_a_date_is_that_of_rfc_9110() -> None:
 
 
 def test_tornado_does_nothing_else() -> None:
-    """What `clear` and `finish` do in Tornado, which ours stand for (docs/decisions/0022)."""
+    """What `clear` and `finish` do in Tornado, which ours stand for (docs/decisions/0024)."""
     clear = inspect.getsource(tornado.web.RequestHandler.clear)
     assert clear.count("self._") == 4, "headers, buffer, status and reason, and nothing else"
     for part in ("_headers", "_write_buffer", "_status_code", "_reason", "set_default_headers()"):

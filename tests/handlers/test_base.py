@@ -9,6 +9,7 @@ from typing import Any
 import tornado.httpserver
 import tornado.web
 
+from handlers.answers import HttpDate
 from handlers.base import Handler
 from store.errors import HistoryUnavailable
 
@@ -32,7 +33,7 @@ class Breaks(Handler):
 async def test_an_answer_that_breaks_off_does_not_look_whole() -> None:
     """The last chunk, which says that all was sent, is never sent after an error."""
     collaborators: dict[str, Any] = {"path_template": "/"}
-    application = tornado.web.Application([("/", Breaks, collaborators)])
+    application = tornado.web.Application([("/", Breaks, collaborators)], date=HttpDate(lambda: 0))
     server = tornado.httpserver.HTTPServer(application)
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setblocking(False)
