@@ -81,7 +81,7 @@ class History:
         Retained replays that repeat the topic's last value are left out. Raises
         HistoryUnavailable when the database cannot be written: then nothing was stored.
         """
-        append, stored = self._log.append, []
+        append = self._log.append
         try:
             stored = await self._database.write(append, messages, new_window, copies)
         except HistoryUnavailable as error:
@@ -89,8 +89,7 @@ class History:
             if error.cause != "full" or not await self._database.write(self._log.make_room):
                 raise
             stored = await self._database.write(append, messages, new_window, copies)
-        finally:
-            self._tail.extend(stored, self.totals())
+        self._tail.extend(stored)
         return stored
 
     async def page(
@@ -109,8 +108,9 @@ class History:
         Its `pruned_id` is that of the whole log: who asks for the gap before some topics' messages
         asks `page`.
         """
-        given_id = self.totals().newest_id
-        return self._tail.page(selection, given_id, limit=limit, offset=offset, ascending=ascending)
+        return self._tail.page(
+            selection, self.totals(), limit=limit, offset=offset, ascending=ascending
+        )
 
     @asynccontextmanager
     async def _without_tail(self) -> AsyncIterator[None]:
@@ -124,7 +124,7 @@ class History:
             try:
                 messages, after_id = await self._database.write(tail.load)
             finally:
-                self._tail.begin(messages, after_id, self.totals())
+                self._tail.begin(messages, after_id, self.totals().newest_id)
 
     async def forward(self, selection: Selection, *, limit: int) -> Page:
         """Return the next page in order of arrival; its `scanned_id` is where to go on.
@@ -206,10 +206,7 @@ class History:
         `now_us` None prunes nothing by age: the clock is not believed. Call again while it
         returns more than 0, letting appends through between. Raises HistoryUnavailable.
         """
-        try:
-            return await self._database.write(self._log.prune, now_us, at_most)
-        finally:
-            self._tail.trim(self.totals())
+        return await self._database.write(self._log.prune, now_us, at_most)
 
     def note_trouble(self, begins: bool) -> None:
         """Write down, where it works with a full disk too, that messages are shown unstored.

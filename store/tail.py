@@ -43,7 +43,6 @@ class Tail:
         """Of the messages behind it all are here that the file has."""
         self._newest_id = 0
         """The last id that it was told of."""
-        self._totals = Totals(epoch="")
         self._pauses = 0
 
     def pause(self) -> None:
@@ -51,17 +50,16 @@ class Tail:
         self._pauses += 1
         self._messages, self._bytes = [], 0
 
-    def begin(self, messages: list[Message], after_id: int, totals: Totals) -> None:
-        """Hold all of the log behind `after_id`."""
+    def begin(self, messages: list[Message], after_id: int, newest_id: int) -> None:
+        """Hold all of the log behind `after_id`; `newest_id` is the last that was given."""
         self._pauses -= 1
         if not self._pauses:
             self._messages, self._after_id = messages, after_id
             self._bytes = _bytes_of(messages)
-            self._newest_id, self._totals = totals.newest_id, totals
+            self._newest_id = newest_id
 
-    def extend(self, stored: list[Message], totals: Totals) -> None:
-        """These were committed behind all others; `totals` is what the log holds with them."""
-        self._totals = totals
+    def extend(self, stored: list[Message]) -> None:
+        """These were committed behind all others."""
         if self._pauses or not stored:
             return
         if stored[0].id != self._newest_id + 1:  # it was not told of a commit
@@ -73,22 +71,18 @@ class Tail:
         if len(self._messages) > 2 * ROWS or self._bytes > 2 * MAX_BYTES:
             self._shorten()
 
-    def trim(self, totals: Totals) -> None:
-        """The oldest messages of the log were removed."""
-        self._totals = totals
-
     def page(
-        self, selection: Selection, given_id: int, *, limit: int, offset: int, ascending: bool
+        self, selection: Selection, totals: Totals, *, limit: int, offset: int, ascending: bool
     ) -> Page | None:
         """Return one page as `reading.page` would; None when that needs the file.
 
-        `given_id` is the last id that names a message by now. The page's `pruned_id` is that of the
-        whole log, also where a selection has one of its own.
+        `totals` is what the log holds by now: what retention has removed is here no more. The
+        page's `pruned_id` is that of the whole log, also where a selection has one of its own.
         """
-        messages, totals = self._messages, self._totals
+        messages = self._messages
         if not messages or totals.oldest_id is None:
             return None
-        if self._newest_id != given_id and selection.before_id > self._newest_id + 1:
+        if self._newest_id != totals.newest_id and selection.before_id > self._newest_id + 1:
             return None  # it was not told of a commit, or not yet
         gone_id = max(self._after_id, totals.pruned_id)  # what is behind it, and no more, is here
         is_whole = self._after_id <= totals.pruned_id or selection.after_id >= gone_id

@@ -81,14 +81,27 @@ class BufferedClient(Client):
         behind, answers = take_acknowledgements(data, at, self._unconfirmed)
         buffered.skip_to(behind)
         for packet_id, code in answers:
-            try:
-                reason = ReasonCode(PacketTypes.PUBACK, identifier=code) if code else ACCEPTED
-            except Exception as error:
-                raise MalformedPacket(f"the broker sent an unknown reason ({code})") from error
-            self._unconfirmed.pop(packet_id, None)
-            if self.on_confirmed is not None:
-                self.on_confirmed(packet_id, reason)
+            self._answered(packet_id, code)
         return bool(answers)
+
+    def _handle_pubackcomp(self, cmd: Any) -> MQTTErrorCode:
+        """Take an answer to one of ours that paho has read: one that was cut by the end of what
+        was read ahead."""
+        packet = self._in_packet["packet"]
+        packet_id = int.from_bytes(packet[:2], "big")
+        if cmd == "PUBACK" and len(packet) >= 2 and packet_id in self._unconfirmed:
+            self._answered(packet_id, packet[2] if len(packet) > 2 else 0)
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
+        return super()._handle_pubackcomp(cmd)
+
+    def _answered(self, packet_id: int, code: int) -> None:
+        try:
+            reason = ReasonCode(PacketTypes.PUBACK, identifier=code) if code else ACCEPTED
+        except Exception as error:
+            raise MalformedPacket(f"the broker sent an unknown reason ({code})") from error
+        self._unconfirmed.pop(packet_id, None)
+        if self.on_confirmed is not None:
+            self.on_confirmed(packet_id, reason)
 
     def offer_publish(
         self, topic: str, payload: bytes, qos: int, retain: bool, properties: bytes

@@ -283,3 +283,24 @@ def test_what_is_confirmed_leaves_once_and_what_is_not_leaves_again() -> None:
         assert client.buffered.flush_now()
         assert theirs.recv(1_000) == publish_packet("a", b"y", False, b"\0")
         client._sock = None
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 4])
+def test_an_answer_that_comes_in_two_parts_is_an_answer(cut: int) -> None:
+    """The end of what was read ahead may be anywhere in a PUBACK; paho then reads it."""
+    client = BufferedClient(CallbackAPIVersion.VERSION2, "x", protocol=MQTTv5, manual_ack=True)
+    confirmed: list[tuple[int, int]] = []
+    client.on_confirmed = lambda number, reason: confirmed.append((number, reason.value))
+    client.take_publish = lambda _one: True
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs:
+        client.buffered = BufferedSocket(ours)
+        client._sock = client.buffered  # type: ignore[assignment]
+        number = client.offer_publish("a", b"x", 1, False, b"\0") or 0
+        packet = b"\x40\x03" + number.to_bytes(2, "big") + b"\x10"
+        for part in (packet[:cut], packet[cut:]):
+            theirs.sendall(part)
+            client.loop_read()
+        assert confirmed == [(number, 0x10)]
+        client._sock = None

@@ -26,3 +26,5 @@ def test_packet_numbers_are_taken_from_paho() -> None:
     assert [client._mid_generate(), client._mid_generate()] == [1, 2]
     assert client._out_messages == {}, "by packet number"
     assert "if mid in self._out_messages:" in inspect.getsource(Client._handle_pubackcomp)
+    source = inspect.getsource(Client._packet_handle)
+    assert 'self._handle_pubackcomp("PUBACK")' in source, "else an answer cut in two is lost"
