@@ -175,13 +175,18 @@ class Events(StreamHandler):
             self._transport.write(self.encoder.beat(self.position_id))
         self._schedule_beat()
 
-    def dismiss(self, _why: str = "") -> None:
-        """End the stream in order: all readers are dismissed, or the limit is reached."""
+    def dismiss(self, why: str = "") -> None:
+        """End the stream in order: all readers are dismissed, or the limit is reached.
+
+        The reason, where there is one, is a comment, as that of a WebSocket's close is no frame.
+        What is gone is told to who comes back: only then is it known where he stopped.
+        """
         self.end_reader()
         if self._beat is not None:
             self._beat.cancel()
         if self._stream is not None and not self._stream.closed() and not self._is_over:
-            future = self._stream.write(LAST_CHUNK)
+            word = chunk(f": {why}\n\n".encode()) if why else b""
+            future = self._stream.write(word + LAST_CHUNK)
             stream = self._stream
             future.add_done_callback(lambda done: _close(stream, done))
             # One that does not read gets no more time than this.
@@ -190,7 +195,7 @@ class Events(StreamHandler):
 
     def expel(self) -> None:
         """The key was revoked or has expired: end the stream."""
-        self.dismiss()
+        self.dismiss("the key is revoked or expired")
 
     def _closed(self) -> None:
         self.audience.release(self)

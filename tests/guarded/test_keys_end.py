@@ -75,7 +75,7 @@ def test_a_key_that_ends_loses_its_open_streams(
         deadline = time.monotonic() + SOON_S + (lasting_s if end is _wait else 0)
         for socket in (by_header, by_frame, by_ticket):
             assert socket.close_code(deadline - time.monotonic()) == 1008
-        stream.rest()
+        assert stream.rest().endswith(": the key is revoked or expired\n\n")
         assert time.monotonic() < deadline
         # `by_header` has not answered the closing: it must neither hear nor do anything more.
         by_header.command(action="publish", topic="after/the/end", payload="forbidden")

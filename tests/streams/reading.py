@@ -28,7 +28,7 @@ class Event:
     """One block of an event stream: its fields, each with the lines it had, and its comments."""
 
     fields: dict[str, list[str]] = field(default_factory=dict)
-    comments: int = 0
+    comments: list[str] = field(default_factory=list)
 
     @property
     def kind(self) -> str:
@@ -116,7 +116,7 @@ class EventStream:
             if name:
                 event.fields.setdefault(name, []).append(value.removeprefix(" "))
             else:
-                event.comments += 1
+                event.comments.append(value.removeprefix(" "))
         return event
 
     def event(self) -> Event:

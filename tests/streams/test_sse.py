@@ -15,12 +15,21 @@ from tornado.websocket import websocket_connect
 from tests.service.talking import history, listen_bare, send, wait_until_subscribed
 from tests.service_log.asking import epoch, head, payloads
 from tests.service_process import ServiceProcess
-from tests.streams.reading import EventStream, event_stream, own_topic, until
+from tests.streams.reading import Event, EventStream, event_stream, own_topic, until
 
 
 def until_nobody_reads(service: ServiceProcess) -> None:
     """Wait until the service has noticed that the readers of other tests have left."""
     service.wait_for(lambda: service.get("/health").json()["websocket_connections"] == 0)
+
+
+def last_words(stream: EventStream) -> list[str]:
+    """Read to the end of a stream, and return the comments of its last block."""
+    block = Event()
+    with pytest.raises(EOFError, match="the stream has ended"):
+        while True:
+            block = stream.block()
+    return block.comments
 
 
 def test_the_form_of_an_event(shared: ServiceProcess) -> None:
@@ -132,7 +141,7 @@ def test_a_heartbeat_is_a_comment(service: ServiceProcess) -> None:
         found = [stream.block() for _ in range(5)]
     beats = [one for one in found if one.comments]
     assert len(beats) >= 4
-    assert all(one.comments == 1 and one.fields == {"id": [one.id]} for one in beats)
+    assert all(one.comments == [""] and one.fields == {"id": [one.id]} for one in beats)
 
 
 def test_a_quiet_reader_moves_on_with_the_log(service: ServiceProcess) -> None:
@@ -149,7 +158,7 @@ def test_a_quiet_reader_moves_on_with_the_log(service: ServiceProcess) -> None:
         place = f"{epoch(service)}.{newest}"
         found = stream.block()
         while found.id != place:
-            assert found.kind == "" and found.comments == 1, found
+            assert found.kind == "" and found.comments == [""], found
             found = stream.block()
     payloads(service, "rare", "seen")
     with event_stream(service, "?topic=rare", {"Last-Event-ID": place}) as stream:
@@ -289,6 +298,29 @@ def test_the_end_of_the_service_ends_the_stream_in_order(service: ServiceProcess
                     seen += [found.data["payload"]] if found.kind == "message" else []
             assert stream.ended
     assert seen == [str(number) for number in range(1, 1 + len(seen))]
+
+
+def test_a_history_that_begins_anew_ends_the_stream_with_that_reason(
+    service: ServiceProcess,
+) -> None:
+    """When a damaged history is replaced, the end of a stream says so, in a comment, as the close
+    of a WebSocket does; who comes back with his position is told of the gap."""
+    service.start(ready=True)
+    wait_until_subscribed(service)
+    payloads(service, "a", "old")
+    with event_stream(service) as stream:
+        position = stream.next("welcome").id or ""
+        service.database.rename(service.database.with_name("taken away"))
+        said = last_words(stream)
+        assert stream.ended
+    assert said == ["the history was damaged, and a new one has begun: come back"]
+    assert not position.startswith(f"{epoch(service)}.")
+    with event_stream(service, headers={"Last-Event-ID": position}) as stream:
+        stream.next("welcome")
+        gap = stream.next("gap").data
+        assert (gap["reason"], gap["after"]) == ("epoch", position)
+        payloads(service, "a", "new")
+        assert stream.next("message").data["payload"] == "new"
 
 
 def test_head_and_old_http_get_no_stream(shared: ServiceProcess) -> None:
