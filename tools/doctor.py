@@ -1,7 +1,7 @@
 """`server.py doctor`: looks at everything the service needs, and says what to do about each.
 
 Answers for: disk, database, clock, port and broker, in the order in which one would look. Does
-not: change anything.
+not: change anything; of it one message is seen, published to a topic of its own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """One connection to the broker, step by step, to find out what would hinder the service.
 
 Answers for: address, TLS, credentials, and what the access rules grant. Does not: disturb a
-running service (it has a client id of its own, a clean session, and publishes nothing).
+running service (it has a client id of its own, a clean session, and publishes one message, not
+retained, to a topic of its own).
 """
 
 from __future__ import annotations
@@ -116,6 +117,7 @@ def _session(
             if answers and not answers[0].is_failure:
                 yield Finding("login", f"as {settings.username or 'nobody'}, MQTT {_name(version)}")
                 yield from _subscribe(client, subscriptions, granted)
+                yield _publish(client, f"mqtt-api/{settings.client_id}/doctor", version)
                 return
         except OSError as error:
             yield Finding("login", f"the connection broke: {error}", CREDENTIALS, True)
@@ -168,6 +170,29 @@ def _granted(text: str, came: bool) -> Finding:
         "nothing is retained there, or the broker's access rules hold it back, which mosquitto"
         f" does not say: `topic read {text}` for this user",
     )
+
+
+def _publish(client: Client, topic: str, version: MQTTProtocolVersion) -> Finding:
+    """Never fatal: what is recorded needs no right to publish, and other topics may have it."""
+    answers: list[ReasonCode] = []
+    client.on_publish = lambda _c, _d, _i, reason, _p: answers.append(reason)
+    client.publish(topic, "server.py doctor may publish", qos=1)
+    _turn_until(client, answers)
+    advice = (
+        f"the broker's access rules: `topic write {topic}` for this user, and what callers are to"
+        " publish to; without it POST /publish is a 502"
+    )
+    if not answers:
+        return Finding("publishing", f"{topic}: no answer, or it hung up", advice)
+    if answers[0].is_failure:
+        return Finding("publishing", f"{topic}: {answers[0]}", advice)
+    if version == V311:
+        return Finding(
+            "publishing",
+            f"{topic}: confirmed, which MQTT 3.1.1 says of what is refused, too",
+            "only the broker's log shows what its access rules drop; MQTT 5 would say it",
+        )
+    return Finding("publishing", f"{topic} is granted")
 
 
 def _turn_until(client: Client, answers: Sequence[object], within_s: float = ANSWER_S) -> None:

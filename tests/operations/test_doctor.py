@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,6 +59,7 @@ def test_all_is_well(doctor: Doctor) -> None:
     for line in ("] disk:", "] database:", "] clock:", "] port:", "broker's port", "TLS: TLSv1."):
         assert line in said
     assert "login: as api, MQTT 5" in said and "subscription: # is granted" in said
+    assert f"[ ok ] publishing: mqtt-api/mqtt-api-{socket.gethostname()}/doctor is granted" in said
     assert "renew the broker's certificate" in said  # this one lives for an hour
 
 
@@ -117,6 +119,30 @@ def test_an_access_list_that_lets_nothing_through_is_told_from_one_that_does(
         status, said = doctor(MQTT_USERNAME="blind")
     assert status == 0
     assert "[warn] subscription: # is granted; nothing came" in said and "`topic read #`" in said
+
+
+def test_who_may_not_publish_is_told(doctor: Doctor) -> None:
+    """MQTT 5 names the refusal. It is no failure: what the service records, it records."""
+    status, said = doctor(MQTT_USERNAME="narrow", MQTT_CLIENT_ID="gw")
+    assert status == 0
+    assert "[warn] publishing: mqtt-api/gw/doctor: Not authorized\n" in said, said
+    assert "`topic write mqtt-api/gw/doctor` for this user" in said
+
+
+@pytest.mark.parametrize("user", ["api", "narrow"])
+def test_mqtt_3_1_1_cannot_say_who_may_publish(doctor: Doctor, user: str) -> None:
+    """Its brokers confirm what they drop: the doctor vouches for nothing there."""
+    status, said = doctor(MQTT_USERNAME=user, MQTT_PROTOCOL="3.1.1", MQTT_CLIENT_ID="gw")
+    assert status == 0
+    assert "[warn] publishing: mqtt-api/gw/doctor: confirmed, which MQTT 3.1.1 says" in said, said
+
+
+def test_the_trial_message_is_not_retained(doctor: Doctor, strict: StrictBroker) -> None:
+    """Nothing stays at the broker: who looks later finds nothing retained there."""
+    with retained(strict):
+        doctor(MQTT_CLIENT_ID="gw")
+        said = doctor(MQTT_SUBSCRIPTIONS="mqtt-api/gw/doctor")[1]
+    assert "subscription: mqtt-api/gw/doctor is granted; nothing came" in said
 
 
 def test_tls_at_a_port_without_it(doctor: Doctor, broker: Mosquitto) -> None:
