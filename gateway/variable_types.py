@@ -113,6 +113,17 @@ def networks(given: str) -> tuple[str, ...]:
     return found
 
 
+def client_id(given: str) -> str:
+    """Take what may stand in a topic name: answers and the status have the client id in theirs,
+    and a broker throws out who names a wildcard there, again and again."""
+    if given:
+        try:
+            check_publish_name(f"mqtt-api/{given}/reply")
+        except InvalidTopic as error:
+            raise ValueError(f"one that may stand in a topic name (it {error})") from None
+    return given
+
+
 def status_topic(given: str) -> str:
     """Take a topic name, or nothing."""
     if given:

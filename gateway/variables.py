@@ -13,6 +13,7 @@ from typing import Any
 from gateway.variable_types import (
     any_text,
     choice,
+    client_id,
     flag,
     listed,
     networks,
@@ -63,7 +64,7 @@ VARIABLES = (
     ),
     Variable(
         "MQTT_CLIENT_ID",
-        any_text,
+        client_id,
         "",
         "Client id at the broker; empty stands for mqtt-api-<hostname>.",
     ),

@@ -70,6 +70,8 @@ BAD = [
     ("MQTT_PROTOCOL", "4", "one of auto, 5, 3.1.1"),
     ("MQTT_SUBSCRIPTIONS", "a/#/b", "topic filters, comma-separated"),
     ("MQTT_SUBSCRIPTIONS", "a,$share/g/a", "must not be a shared subscription"),
+    ("MQTT_CLIENT_ID", "gateway+1", "may stand in a topic name (it must not contain the wildcards"),
+    ("MQTT_CLIENT_ID", "gate\nway", "may stand in a topic name"),
     ("MQTT_STATUS_TOPIC", "a/+", "a topic name, or empty"),
     ("MQTT_STATUS_TOPIC", "$SYS/x", "a topic name, or empty"),
     ("MQTT_BROKER_STATS", "on", "one of auto, off"),
