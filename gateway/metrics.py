@@ -127,7 +127,8 @@ class Metrics:
         """Times a live reader fell behind and was fed from the log."""
         self.dropped: Counter[str] = Counter()
         self.write_failures: Counter[str] = Counter()
-        """Attempts to store that failed, by cause: full, locked, io, damaged, readonly, other."""
+        """Attempts to store or prune that failed, by cause: full, locked, io, damaged, readonly,
+        other."""
         self.failures = Failures(monotonic)
         self.rate = Rate(monotonic)
         self.topic_rates = TopicRates(monotonic)

@@ -83,7 +83,9 @@ class Upkeep:
                 await act()
                 failing = False
             except HistoryUnavailable as error:
-                self._metrics.failures.counts[name] += 1
+                # By its cause, as a commit of the recorder that fails: `failures` are for faults of
+                # the program, and raise an alert that says so.
+                self._metrics.write_failures[error.cause] += 1
                 if not failing:  # once for each trouble
                     log.warning("the %s step failed: %s", name, error.in_full)
                 failing = True

@@ -305,3 +305,22 @@ async def test_old_messages_are_pruned_at_the_start(path: Path) -> None:
         assert desk.recorder.last_prune_us == NOW_US
         assert [one.id for one in await desk.kept()] == [2]
         await desk.recorder.stop(1)
+
+
+async def test_a_prune_that_the_disk_refuses_has_a_cause_and_is_no_fault_of_ours(
+    path: Path,
+) -> None:
+    """It counts once, by its cause, where a failed commit does; not among the exceptions that
+    nobody expected, which raise an alert that speaks of a fault of the program."""
+    async with open_history(path) as history:
+        await history.append([message(at_us=1), message(at_us=NOW_US)])
+    async with open_history(path, retention_hours=1) as history:
+        desk = Desk(history, path)
+        async with desk.locked():
+            await desk.recorder.start()
+            async with asyncio.timeout(5):
+                while not desk.metrics.write_failures:
+                    await asyncio.sleep(0)  # there is no event for it: give the loop its turns
+        await desk.recorder.stop(1)
+        assert desk.metrics.write_failures == {"locked": 1}
+        assert desk.metrics.failures.counts.total() == 0
