@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 
 from gateway.mailbox import Delivery
+from store.counted import counted
 from store.log_writer import Totals
 from store.message import Message
 
@@ -48,7 +49,7 @@ def explain_removal(before: Totals, after: Totals, why: str) -> None:
     count = after.pruned_total - before.pruned_total
     if count and log.isEnabledFor(logging.DEBUG):
         left = f"the oldest is {after.oldest_id}" if after.oldest_id else "none is left"
-        log.debug("%d messages pruned, %s; %s now", count, why, left)
+        log.debug("%s pruned, %s; %s now", counted(count, "message"), why, left)
 
 
 def _tell(message: Message, outcome: str) -> None:

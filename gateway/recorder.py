@@ -20,6 +20,7 @@ from gateway.metrics import Metrics
 from gateway.redelivery import RedeliveryWindow
 from gateway.relief import Relief
 from gateway.upkeep import Upkeep
+from store.counted import counted
 from store.errors import HistoryDamaged, HistoryUnavailable
 from store.history import History
 from store.message import Message
@@ -102,7 +103,7 @@ class Recorder:
         while self._mailbox.depth and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)
         if self._mailbox.depth:
-            log.warning("stopping with %d messages not stored", self._mailbox.depth)
+            log.warning("stopping with %s not stored", counted(self._mailbox.depth, "message"))
         await self._upkeep.stop()
         if self._consuming is not None:
             self._consuming.cancel()

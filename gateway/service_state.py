@@ -18,6 +18,7 @@ from gateway.lobby import Guest, Lobby
 from gateway.mailbox import Mailbox
 from gateway.metrics import Metrics
 from gateway.recorder import Recorder
+from store.counted import counted
 from store.history import History
 
 
@@ -56,7 +57,7 @@ class ServiceState:
         if faults:
             return f"degraded: {'; '.join(faults)}"
         count = self.history.totals().message_count
-        return f"healthy: {count:,} messages, {self.audience.count} readers"
+        return f"healthy: {counted(count, 'message')}, {counted(self.audience.count, 'reader')}"
 
     def unready(self) -> list[str]:
         """Return why the service cannot do its main job now."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
+from store.counted import counted
 from store.errors import DatabaseDamaged, DatabaseRefused
 from store.failures import WORDS, cause_of, could_not_read
 from store.lock_file import LockFile
@@ -95,7 +96,10 @@ def _miscounted(connection: sqlite3.Connection) -> list[str]:
         " LEFT JOIN (SELECT topic_id, count(*) AS n FROM message GROUP BY topic_id)"
         f" ON topic_id = topic.id WHERE message_count <> coalesce(n, 0) LIMIT {MAX_PROBLEMS}"
     )
-    return [f"topic {name!r} counts {said} messages and has {there}" for name, said, there in rows]
+    return [
+        f"topic {name!r} counts {counted(said, 'message')} and has {there}"
+        for name, said, there in rows
+    ]
 
 
 def figures(path: Path) -> Figures:

@@ -20,6 +20,7 @@ from gateway.config import Config
 from handlers.parsing import InvalidMoment, parse_moment
 from handlers.tables import csv_header, csv_lines, ndjson_lines
 from store.copies import backup, restore
+from store.counted import counted
 from store.database import Database
 from store.errors import DatabaseHeld, DatabaseRefused, StoreError
 from store.history import History
@@ -166,7 +167,7 @@ async def _prune(path: Path, config: Config, now_us: int) -> int:
         await history.close()
     finally:
         await database.close()
-    print(f"removed {before - left:,} messages, {left:,} are left")
+    print(f"removed {counted(before - left, 'message')}; left: {left:,}")
     return 0
 
 
@@ -211,7 +212,7 @@ def _export(path: Path, options: argparse.Namespace, now_us: int) -> int:
                 if isinstance(error, OSError):
                     error.filename = str(options.output)
                 raise
-    print(f"{count:,} messages", file=sys.stderr)
+    print(counted(count, "message"), file=sys.stderr)
     return 0
 
 

@@ -20,6 +20,7 @@ from gateway.broker.settings import BrokerSettings
 from gateway.broker.trial import examine_broker
 from gateway.config import Config
 from gateway.findings import Finding
+from store.counted import counted
 from store.errors import StoreError
 from store.maintenance import figures
 from store.message import iso_time
@@ -113,7 +114,9 @@ def _database(path: Path, now_us: int) -> Iterator[Finding]:
             True,
         )
         return
-    yield Finding("database", f"{found.messages:,} messages in {found.database_bytes:,} bytes")
+    yield Finding(
+        "database", f"{counted(found.messages, 'message')} in {found.database_bytes:,} bytes"
+    )
     if found.newest_us is not None and found.newest_us > now_us + FUTURE_US:
         yield Finding(
             "clock",

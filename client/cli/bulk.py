@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from client.calls import BATCH_MESSAGES, Outgoing
+from client.cli.output import counted
 from client.cli.reading import AFTER, CONTAINS, FILTERS, SINCE, UNTIL
 from client.cli.session import EXIT_FAILED, Session, command
 from client.errors import ConnectionFailed, MQTTAPIError, RateLimited
@@ -73,7 +74,7 @@ def export(
         bars.update(task, completed=1.0, messages=done.messages)
     for gap in done.gaps:
         session.out.gap(gap)
-    session.out.say(f"{done.messages:,} messages, {done.bytes:,} bytes in {file}", "green")
+    session.out.say(f"{counted(done.messages, 'message')}, {done.bytes:,} bytes in {file}", "green")
     if session.out.is_json:
         session.out.record(
             {"file": str(file), "messages": done.messages, "bytes": done.bytes}
@@ -145,7 +146,7 @@ def replay(
         bars.update(task, total=sent or 1, completed=sent or 1)
     for failure in failures[:10]:
         session.out.note(f"mqtt-api: {failure}")
-    session.out.say(f"{sent - len(failures):,} messages published", "green")
+    session.out.say(f"{counted(sent - len(failures), 'message')} published", "green")
     if session.out.is_json:
         session.out.record({"published": sent - len(failures), "failed": len(failures)})
     return EXIT_FAILED if failures else 0

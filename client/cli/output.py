@@ -118,7 +118,7 @@ class Output:
         self.rows(names, shown)
         self.say(spark_line([point.avg for point in series.points]), "cyan")
         if series.skipped:
-            self.say(f"{series.skipped} messages held no number", "yellow")
+            self.say(f"{counted(series.skipped, 'message')} held no number", "yellow")
 
     def progress(self) -> Progress:
         """Return progress bars on standard error, silent where that is no terminal."""
@@ -129,11 +129,16 @@ class Output:
         return Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %  {task.fields[messages]:,} messages"),
+            TextColumn("{task.percentage:>3.0f} %  messages: {task.fields[messages]:,}"),
             TimeElapsedColumn(),
             console=console,
             disable=not console.is_terminal,
         )
+
+
+def counted(count: int, thing: str) -> str:
+    """Return the number with the thing after it, in the plural but for one: `1,042 messages`."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
 def printable(text: str) -> str:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 import click
 
 from client.calls import Outgoing
+from client.cli.output import counted
 from client.cli.session import EXIT_FAILED, Session, command, complain, complete_topic
 
 QOS = click.option("--qos", type=click.IntRange(0, 2), default=0, show_default=True)
@@ -72,7 +73,7 @@ def _publish_from(
                 if outcome["status"] != 200:
                     failed += 1
                     complain(f"line {sent}: {outcome.get('detail', outcome['status'])}")
-    session.out.say(f"{sent - failed:,} messages published to {topic}", "green")
+    session.out.say(f"{counted(sent - failed, 'message')} published to {topic}", "green")
     if session.out.is_json:
         session.out.record({"topic": topic, "published": sent - failed, "failed": failed})
     return EXIT_FAILED if failed else 0

@@ -238,7 +238,7 @@ def test_on_a_terminal_there_are_colours_trees_and_tables(url: str, tmp_path: Pa
             assert one.end() == 0
     with terminal(url, "export", str(tmp_path / "e"), "t/#") as one:
         assert one.end() == 0
-        assert "7 messages" in one.shown and "100 %" in one.shown
+        assert "messages: 7" in one.shown and "100 %" in one.shown
     with terminal(url, "health", "--json") as one:
         assert one.end() == 0
         assert json.loads(one.shown)["status"] == "healthy"

@@ -251,9 +251,9 @@ def test_what_would_hurt_a_running_service_is_refused(
 def test_prune_and_vacuum(db: Command, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The limits are carried out at once, and the ids go on where they were."""
     assert db("prune", MAX_HISTORY_SIZE="20") == 0
-    assert capsys.readouterr().out == "removed 13 messages, 20 are left\n"
+    assert capsys.readouterr().out == "removed 13 messages; left: 20\n"
     assert db("prune", MESSAGE_RETENTION_HOURS="1") == 0  # all are of January
-    assert capsys.readouterr().out == "removed 20 messages, 0 are left\n"
+    assert capsys.readouterr().out == "removed 20 messages; left: 0\n"
     assert everything(path)["log"][0][1] == 81, "no block of ids was skipped"
     assert db("vacuum") == 0
     before, after = (
