@@ -150,7 +150,7 @@ class Broker:
         return self._publishes.submit(lambda: self._send(topic, payload, qos, retain, properties))
 
     async def all_sent(self) -> None:
-        """Wait until all that `begin_publish` was called with has left, or failed."""
+        """Wait until all that `begin_publish` was called with by now has left, or failed."""
         await self._publishes.all_sent()
 
     def _unconfirmed(self) -> PublishUnconfirmed:

@@ -42,7 +42,8 @@ class Window:
         self._sent: dict[int, _Waiting] = {}
         self._queue: deque[_Waiting] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._all_sent = asyncio.Event()
+        self._submitted = 0
+        self._progress = asyncio.Event()
 
     def __len__(self) -> int:
         """How many were sent and are not answered."""
@@ -57,16 +58,19 @@ class Window:
         future: asyncio.Future[int] = self._loop.create_future()
         waiting = _Waiting(future, send, self._loop.time() + self._timeout_s)
         self._queue.append(waiting)
-        self._all_sent.clear()
+        self._submitted += 1
         self._fill()
         if self._timer is None and not future.done():
             self._timer = self._loop.call_at(waiting.deadline, self._look)
         return future
 
     async def all_sent(self) -> None:
-        """Wait until nothing waits to be sent."""
-        while self._queue:
-            await self._all_sent.wait()
+        """Wait until all that was submitted by now has left, or failed: not for those behind it,
+        of which there may always be some."""
+        until = self._submitted
+        while self._submitted - len(self._queue) < until:
+            self._progress.clear()
+            await self._progress.wait()
 
     def confirm(self, packet_id: int) -> None:
         """The broker took it. No error when nobody waits for it any more."""
@@ -98,11 +102,14 @@ class Window:
             if waiting.future.done():
                 continue  # who wanted it has gone
             try:
-                self._sent[waiting.send()] = waiting
+                packet_id = waiting.send()
             except Exception as error:
                 _fail(waiting, error)
-        if not self._queue:
-            self._all_sent.set()
+                continue
+            if packet_id in self._sent:  # the answer will be for the later one
+                _fail(self._sent.pop(packet_id), self._unconfirmed())
+            self._sent[packet_id] = waiting
+        self._progress.set()
 
     def _look(self) -> None:
         """Give up those whose time is over, and look again when the next one's is."""

@@ -116,3 +116,29 @@ async def test_one_can_wait_until_all_have_left() -> None:
         await waiting
     assert len(sent) == PLACES + 2
     open_window.fail(BrokerAway("over"))
+
+
+async def test_who_waits_for_that_waits_for_nobody_behind() -> None:
+    """However many others keep coming: the queue need not be empty for a moment."""
+    open_window, (sent, send) = window(), sender()
+    for _ in range(PLACES + 1):
+        open_window.submit(send)
+    waiting = asyncio.ensure_future(open_window.all_sent())
+    await asyncio.sleep(0)
+    open_window.submit(send)
+    open_window.confirm(1)
+    assert sent == [1, 2, 3, 4]
+    async with asyncio.timeout(10):
+        await waiting
+    open_window.fail(BrokerAway("over"))
+
+
+async def test_a_number_that_is_used_anew_leaves_nobody_waiting() -> None:
+    """The broker's answer can only be for the later one: the earlier one's outcome is unknown."""
+    open_window = window()
+    earlier, later = (open_window.submit(lambda: 7) for _ in range(2))
+    async with asyncio.timeout(10):
+        with pytest.raises(PublishUnconfirmed):
+            await earlier
+    open_window.confirm(7)
+    assert await later == 7
