@@ -38,10 +38,17 @@ const banner = new Banner();
 const replace = (view, params) => route.replace(view, params);
 const onproblem = (error) => toast.say(sentence(error.message));
 
-const keyDialog = new KeyDialog(async (key) => {
-  forget();
-  await session.use(key, service);
-  begin();
+const keyDialog = new KeyDialog({
+  async use(key) {
+    await session.use(key, service);
+    forget();
+    begin();
+  },
+  async forget() {
+    forget();
+    session.forget();
+    await begin();
+  },
 });
 const askKey = (why = "") => keyDialog.open(why, session.hasKey);
 const status = new StatusLine({ feed, watch, tree, session, askKey });

@@ -32,6 +32,11 @@ export class Service {
     return (await this.send("GET", path, { query, signal })).json();
   }
 
+  /** Return whom a key belongs to, without using it for anything else. */
+  async whoIs(key) {
+    return (await this.send("GET", "whoami", { key })).json();
+  }
+
   async post(path, body) {
     return (await this.send("POST", path, { body })).json();
   }
@@ -41,8 +46,8 @@ export class Service {
   }
 
   /** Return the answer itself, for its headers. */
-  async send(method, path, { query, body, signal } = {}) {
-    const headers = { Accept: "application/json", ...this.session.headers };
+  async send(method, path, { query, body, signal, key } = {}) {
+    const headers = { Accept: "application/json", ...this.session.headers(key) };
     if (body !== undefined) headers["Content-Type"] = "application/json";
     let answer;
     try {
@@ -59,7 +64,8 @@ export class Service {
     }
     if (answer.ok || answer.status === 304) return answer;
     const problem = await answer.json().catch(() => ({}));
-    if (answer.status === 401) this.session.refused(problem.detail);
+    // That a key which is only tried is refused says nothing of the one in use.
+    if (answer.status === 401 && key === undefined) this.session.refused(problem.detail);
     throw new Refusal(answer.status, problem.detail || answer.statusText, problem.errors);
   }
 }

@@ -11,8 +11,9 @@ export class Session extends EventTarget {
   /** Whether the service asked for a key that we do not have. */
   wanted = false;
 
-  get headers() {
-    return this.#key ? { Authorization: `Bearer ${this.#key}` } : {};
+  /** What shows a key: ours, or one that is only tried. */
+  headers(key = this.#key) {
+    return key ? { Authorization: `Bearer ${key}` } : {};
   }
 
   get key() {
@@ -33,21 +34,32 @@ export class Session extends EventTarget {
     return this.#known !== null && this.#known.scopes.includes(scope);
   }
 
-  /** Use a key, or none; say who we are then. */
+  /** Use a key. Until the service has accepted it the one before stays: a slip of the finger may
+   * not cost a key that works. A Refusal passes on to the caller. */
   async use(key, service) {
+    const known = await service.whoIs(key);
     this.#key = key;
-    if (key) sessionStorage.setItem(PLACE, key);
-    else sessionStorage.removeItem(PLACE);
-    return this.learn(service);
+    sessionStorage.setItem(PLACE, key);
+    this.#learned(known);
+  }
+
+  /** Let go of the key, and of what it may do. */
+  forget() {
+    this.#key = "";
+    this.#known = null;
+    sessionStorage.removeItem(PLACE);
   }
 
   /** Ask who we are. A Refusal passes on to the caller. */
   async learn(service) {
     this.#known = null;
-    this.#known = await service.get("whoami");
+    this.#learned(await service.get("whoami"));
+  }
+
+  #learned(known) {
+    this.#known = known;
     this.wanted = false;
     this.dispatchEvent(new Event("change"));
-    return this.#known;
   }
 
   /** The service wants a key, or another one. */

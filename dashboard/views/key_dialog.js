@@ -4,8 +4,8 @@ import { el, say } from "../page/dom.js";
 import { sentence } from "../page/format.js";
 
 export class KeyDialog {
-  /** `use(key)` tries a key; a Refusal says why it is no good. */
-  constructor(use) {
+  /** `use(key)` tries a key, a Refusal says why it is no good; `forget()` lets go of ours. */
+  constructor({ use, forget }) {
     this.input = el("input", {
       type: "password",
       id: "key",
@@ -16,7 +16,7 @@ export class KeyDialog {
     this.fault = el("p", { class: "fault", id: "key-fault", role: "alert" });
     this.forget = el(
       "button",
-      { type: "button", class: "quiet", onclick: () => this.#try(use, "") },
+      { type: "button", class: "quiet", onclick: () => this.#forget(forget) },
       "Forget key",
     );
     const form = el(
@@ -64,9 +64,15 @@ export class KeyDialog {
       await use(key);
       this.root.close();
     } catch (error) {
-      if (key === "") this.root.close();
-      else say(this.fault, sentence(error.message));
+      say(this.fault, sentence(error.message));
+      this.input.focus();
     }
     this.input.value = "";
+  }
+
+  /** That a key is wanted then, was to be expected: the banner says it, and asks no more. */
+  async #forget(forget) {
+    await forget();
+    this.root.close();
   }
 }

@@ -36,6 +36,14 @@ def enter_key(seen: Look, name: str) -> None:
     seen.page.locator("dialog").get_by_role("button", name="Use key").click()
 
 
+def publish(plant: Plant, *topics: str) -> None:
+    """Have one message published to each topic."""
+    for topic in topics:
+        order = {"topic": topic, "payload": "1", "qos": 1}
+        answer = plant.service.request("POST", "/publish", order, bearer(key_of("all")))
+        assert answer.status == 200, answer.content
+
+
 def test_the_figures_are_those_of_the_service(plant: Plant, look: Callable[..., Look]) -> None:
     """Broker, history, rate, messages, queue, database, retention and readers, and they follow."""
     seen = look("#/health")
@@ -86,14 +94,32 @@ def test_a_key_is_asked_for_and_stays_in_the_tab(locked: Plant, look: Callable[.
     other.page.locator("dialog[open]").wait_for()
 
 
+def test_a_wrong_key_does_not_cost_the_right_one(locked: Plant, look: Callable[..., Look]) -> None:
+    """Who mistypes another key goes on with the one that works: nothing is gone from the page, and
+    after a reload it is still there."""
+    publish(locked, "open/kept")
+    seen = look("#/topics", url=locked.service.url, expected=REFUSED)
+    enter_key(seen, "all")
+    seen.row("kept").wait_for()
+    seen.page.get_by_role("button", name="API key").click()
+    enter_key(seen, "nobody")
+    seen.wait_text("dialog .fault", "wrong or has expired")
+    assert seen.run("() => document.activeElement.id") == "key"
+    assert seen.page.locator(".who").inner_text() == "all"
+    assert seen.row("kept").count() == 1, "not even for the moment of the question"
+    seen.page.keyboard.press("Escape")
+    publish(locked, "open/later")
+    seen.row("later").wait_for()
+    seen.page.reload()
+    seen.row("kept").wait_for()
+    seen.wait_text(".who", "all")
+
+
 def test_nothing_stays_for_who_comes_with_another_key(
     locked: Plant, look: Callable[..., Look]
 ) -> None:
     """What one key showed is gone with the next one, and without any: tree, topic, log, figures."""
-    for topic in ("open/x", "closed/secret"):
-        locked.service.request(
-            "POST", "/publish", {"topic": topic, "payload": "1", "qos": 1}, bearer(key_of("all"))
-        )
+    publish(locked, "open/x", "closed/secret")
     seen = look("#/topic?t=closed/secret", url=locked.service.url, expected=REFUSED)
     enter_key(seen, "all")
     seen.wait_text(".value-card .content", "1")
@@ -121,10 +147,7 @@ def test_nothing_stays_for_who_comes_with_another_key(
 def test_what_a_key_may_not_do_is_not_there(locked: Plant, look: Callable[..., Look]) -> None:
     """A key that only reads sees its own topics and can neither publish nor subscribe; one that
     only publishes is told so."""
-    for topic in ("open/x", "closed/y"):
-        locked.service.request(
-            "POST", "/publish", {"topic": topic, "payload": "1", "qos": 1}, bearer(key_of("all"))
-        )
+    publish(locked, "open/x", "closed/y")
     seen = look("#/topic?t=open/x", url=locked.service.url, expected=REFUSED)
     enter_key(seen, "eyes")
     seen.wait_text(".value-card .content", "1")
