@@ -1,10 +1,12 @@
-// The right end of the header: connected or not, how much comes in, and whose key it is.
+// The right end of the header: connected and well or not, how much comes in, and whose key it is.
 
 import { el, icon, mark, say } from "../page/dom.js";
 import * as format from "../page/format.js";
 
 const WORDS = {
   live: "Live",
+  away: "Broker away",
+  degraded: "Degraded",
   connecting: "Connecting",
   waiting: "Reconnecting",
   refused: "No key",
@@ -33,13 +35,20 @@ export class StatusLine {
   }
 
   paint() {
-    const away = this.watch.health && !this.watch.health.mqtt_connected;
-    const state = this.feed.state;
-    mark(this.state, "data-state", state === "live" && away ? "away" : state);
-    say(this.state, state === "live" && away ? "Broker away" : (WORDS[state] ?? this.#whyClosed()));
+    const state = this.#state();
+    mark(this.state, "data-state", state);
+    say(this.state, WORDS[state] ?? this.#whyClosed());
     say(this.rate, format.rate(this.tree.root.rate.at(performance.now())) || "0/s");
     const { caller } = this.session;
     say(this.who, this.session.hasKey && caller ? caller.name : "");
+  }
+
+  /** A stream that lives is no good news by itself: what it shows may not be stored. */
+  #state() {
+    const { health } = this.watch;
+    if (this.feed.state !== "live" || !health) return this.feed.state;
+    if (!health.mqtt_connected) return "away";
+    return health.status === "healthy" ? "live" : "degraded";
   }
 
   #whyClosed() {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +184,24 @@ def test_a_banner_says_what_is_wrong_and_what_to_do(
     locked.broker.start()
     seen.wait_text(".verdict", "Everything works")
     seen.page.locator(".banner").wait_for(state="hidden")
+
+
+def test_the_light_is_not_green_while_nothing_can_be_stored(
+    small: Plant, look: Callable[..., Look]
+) -> None:
+    """The stream lives on while the history is degraded; the header says that all is not well."""
+    seen = look("#/health", url=small.service.url)
+    seen.wait_text(".dot", "Live")
+    light = "() => getComputedStyle(document.querySelector('.dot'), '::before').backgroundColor"
+    green = seen.run(light)
+    with closing(sqlite3.connect(small.service.database, isolation_level=None)) as stranger:
+        stranger.execute("BEGIN IMMEDIATE")
+        small.service.post("/publish", {"topic": own_topic(), "payload": "1", "qos": 1})
+        seen.wait_text(".dot", "Degraded")
+        assert seen.run(light) != green
+        stranger.execute("ROLLBACK")
+    seen.wait_text(".dot", "Live")
+    assert seen.run(light) == green
 
 
 def test_every_reason_of_the_service_has_advice(look: Callable[..., Look], tmp_path: Path) -> None:
