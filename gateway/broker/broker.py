@@ -39,8 +39,8 @@ log = logging.getLogger(__name__)
 EXACTLY_ONCE = 2
 # Bytes that may wait for a broker that does not read; beyond it a publish is refused.
 MAX_UNSENT_BYTES = 16 * 1024 * 1024
-# Publishes that have cost the connection so often are dropped: the broker will never take them.
-MAX_STRIKES = 3
+# A publish that so many connections were lost over is dropped: the broker will never take it.
+MAX_CUTS = 3
 # Bytes of a PUBLISH beside topic, payload and properties, at most.
 PUBLISH_OVERHEAD_BYTES = 16
 
@@ -71,7 +71,7 @@ class Broker:
             MAX_IN_FLIGHT, settings.publish_timeout_s, _too_late, self._unconfirmed
         )
         self._answers: Confirmations[list[ReasonCode]] = Confirmations()
-        self._strikes = 0
+        self._cuts: dict[int, int] = {}
         self._flush_due = False
         self._session = Session(settings, mailbox, arrivals, self)
 
@@ -310,20 +310,23 @@ class Broker:
         self.why = why
         self._answers.fail(BrokerRefused(f"the connection to the broker was lost over it: {why}"))
         if was:
-            self._count_strike(why)
+            self._count_cut(why)
             self._on_change(0)
 
-    def _count_strike(self, why: str) -> None:
-        self._strikes = self._strikes + 1 if len(self._publishes) else 0
-        if self._strikes >= MAX_STRIKES:
-            self._session.forget_unconfirmed()
-            self._publishes.fail(
-                BrokerRefused(f"the broker dropped the connection {MAX_STRIKES} times: {why}")
-            )
+    def _count_cut(self, why: str) -> None:
+        """Each publish has its own count: others are confirmed on the connections that one of them
+        costs, and it may go on after its caller has been told that the outcome is unknown."""
+        before = self._cuts
+        self._cuts = {one: before.get(one, 0) + 1 for one in self._session.unconfirmed()}
+        given_up = [one for one, cuts in self._cuts.items() if cuts >= MAX_CUTS]
+        self._session.forget(given_up)
+        for packet_id in given_up:
+            error = BrokerRefused(f"the broker dropped the connection {MAX_CUTS} times: {why}")
+            if not self._publishes.refuse(packet_id, error):
+                log.warning("%s; a publish that nobody waits for any more is dropped", error)
 
     def on_published(self, packet_id: int, reason: ReasonCode) -> None:
         """The broker answered a PUBLISH, or one of QoS 0 has left."""
-        self._strikes = 0
         if not reason.is_failure:
             self._publishes.confirm(packet_id)
         elif not self._publishes.refuse(

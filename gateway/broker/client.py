@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTv5
@@ -133,12 +133,19 @@ class BufferedClient(Client):
         """Send what is not confirmed once more, on a connection that was just made."""
         if self.buffered is not None:
             for packet in list(self._unconfirmed.values()):
-                self.buffered.post(sent_again(packet))
+                self.buffered.send(sent_again(packet))  # before anything that is offered later
 
-    def forget_unconfirmed(self) -> None:
-        """Drop the publishes that would be sent again after each reconnect."""
-        self._unconfirmed.clear()
-        self.drop_out_messages()
+    def unconfirmed(self) -> list[int]:
+        """Return the numbers of the publishes that are sent again on the next connection."""
+        with self._out_message_mutex:
+            return [*self._unconfirmed, *self._out_messages]
+
+    def forget(self, packet_ids: Iterable[int]) -> None:
+        """Send these publishes no more."""
+        with self._out_message_mutex:
+            for packet_id in packet_ids:
+                self._unconfirmed.pop(packet_id, None)
+                self._out_messages.pop(packet_id, None)
 
     def _create_socket(self) -> Any:
         plain: Any = super()._create_socket()

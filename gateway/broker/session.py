@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -114,10 +114,16 @@ class Session:
         self._arrivals.failed("news", "news of the broker led to an error; beginning anew")
         self.link.interrupt()
 
-    def forget_unconfirmed(self) -> None:
-        """Drop the publishes that would be sent again after each reconnect."""
-        if self._client is not None:
-            self._client.forget_unconfirmed()
+    def unconfirmed(self) -> list[int]:
+        """Return the numbers of the publishes that are sent again on the next connection."""
+        client = self._client
+        return [] if client is None else client.unconfirmed()
+
+    def forget(self, packet_ids: Iterable[int]) -> None:
+        """Send these publishes no more."""
+        client = self._client
+        if client is not None:
+            client.forget(packet_ids)
 
     # -- one connection --------------------------------------------------------------------------
 

@@ -52,8 +52,8 @@ class Window:
     def submit(self, send: Callable[[], int]) -> asyncio.Future[int]:
         """Have `send` called when it is its turn, which may be now; it returns the packet number.
 
-        The future has that number once the publish is confirmed, or the error: of `send`, of
-        `refuse` or of `fail`, or that it took too long.
+        The future has that number once the publish is confirmed, or the error: of `send` or of
+        `refuse`, or that it took too long.
         """
         future: asyncio.Future[int] = self._loop.create_future()
         waiting = _Waiting(future, send, self._loop.time() + self._timeout_s)
@@ -88,13 +88,6 @@ class Window:
         _fail(waiting, error)
         self._fill()
         return True
-
-    def fail(self, error: Exception) -> None:
-        """Give all that were sent this error."""
-        sent, self._sent = self._sent, {}
-        for waiting in sent.values():
-            _fail(waiting, error)
-        self._fill()
 
     def _fill(self) -> None:
         while self._queue and len(self._sent) < self._places:

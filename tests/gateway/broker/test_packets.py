@@ -275,9 +275,12 @@ def test_what_is_confirmed_leaves_once_and_what_is_not_leaves_again() -> None:
         client.loop_read()
         assert confirmed == [(first, 0), (second, 0x87)]
         client.send_again()
+        assert client.offer_publish("a", b"new", 0, False, b"\0") == 0
         assert client.buffered.flush_now()
-        assert theirs.recv(1_000) == sent_again(publish_packet("a", b"x", False, b"\0", third))
-        client.forget_unconfirmed()
+        again = sent_again(publish_packet("a", b"x", False, b"\0", third))
+        assert theirs.recv(1_000) == again + publish_packet("a", b"new", False, b"\0")
+        assert client.unconfirmed() == [third]
+        client.forget([third])
         client.send_again()
         assert client.offer_publish("a", b"y", 0, False, b"\0") == 0
         assert client.buffered.flush_now()
