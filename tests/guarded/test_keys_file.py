@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -95,6 +97,33 @@ def test_the_file_must_be_named_and_writable(tmp_path: Path) -> None:
     assert not nowhere.stdout, "a key was printed that nobody kept"
 
 
+@contextmanager
+def put_back(keyed: ServiceProcess, keys_file: Path) -> Iterator[None]:
+    """Have the file as it was, and its keys, at the end."""
+    good = keys_file.read_bytes()
+    try:
+        yield
+    finally:
+        if keys_file.is_dir():
+            keys_file.rmdir()
+        keys_file.write_bytes(good)
+        hang_up(keyed)
+
+
+def what_keeps_the_old_keys(keyed: ServiceProcess) -> str:
+    """Send SIGHUP; see that the old keys hold, and no others; return why, as the log says it."""
+    hang_up(keyed)
+    last = keyed.log().rstrip().splitlines()[-1]
+    assert "the keys stay as they were" in last
+    for headers, status in (
+        (bearer(key_of("reader")), 200),
+        (bearer("stranger"), 401),
+        ({}, 401),
+    ):
+        assert ask(keyed, "GET", "/whoami", headers=headers).status == status
+    return last
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -121,39 +150,19 @@ def test_a_wrong_file_keeps_the_old_keys(
     keyed: ServiceProcess, keys_file: Path, wrong: str
 ) -> None:
     """After SIGHUP with a file that is wrong the old keys hold, and the log says why."""
-    good = keys_file.read_bytes()
     digest = hashlib.sha256(b"stranger").hexdigest()
-    try:
+    with put_back(keyed, keys_file):
         keys_file.write_bytes(wrong.replace("%s", digest).encode("utf-8", "surrogateescape"))
-        hang_up(keyed)
-        last = keyed.log().rstrip().splitlines()[-1]
-        assert "API_KEYS_FILE" in last
-        assert "the keys stay as they were" in last
-        assert ask(keyed, "GET", "/whoami", headers=bearer(key_of("reader"))).status == 200
-        assert ask(keyed, "GET", "/whoami", headers=bearer("stranger")).status == 401
-    finally:
-        keys_file.write_bytes(good)
-        hang_up(keyed)
+        assert "API_KEYS_FILE" in what_keeps_the_old_keys(keyed)
 
 
 def test_a_missing_file_keeps_the_old_keys(keyed: ServiceProcess, keys_file: Path) -> None:
     """A file that is missing or is no file when SIGHUP comes revokes nothing and opens nothing:
     the log says that it cannot be read and what holds. It may be on its way to its place."""
-    good = keys_file.read_bytes()
-    try:
+    with put_back(keyed, keys_file):
         for disturb in (keys_file.unlink, keys_file.mkdir):
             disturb()
-            hang_up(keyed)
-            last = keyed.log().rstrip().splitlines()[-1]
-            assert "cannot be read" in last
-            assert "the keys stay as they were" in last
-            assert ask(keyed, "GET", "/whoami", headers=bearer(key_of("reader"))).status == 200
-            assert ask(keyed, "GET", "/whoami", headers=bearer("stranger")).status == 401
-            assert ask(keyed, "GET", "/whoami").status == 401
-    finally:
-        keys_file.rmdir()
-        keys_file.write_bytes(good)
-        hang_up(keyed)
+            assert "cannot be read" in what_keeps_the_old_keys(keyed)
 
 
 def test_an_empty_list_revokes_every_key_of_the_file(launch: Launch, tmp_path: Path) -> None:

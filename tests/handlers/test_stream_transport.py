@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import pytest
 import tornado.iostream
 
 from handlers.stream import StreamTransport
@@ -27,76 +27,57 @@ class CountingStream(tornado.iostream.IOStream):
         return super().write(data)
 
 
-@pytest.fixture
-def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Both ends of a connection."""
+@contextmanager
+def connected() -> Iterator[tuple[CountingStream, StreamTransport, socket.socket]]:
+    """Connect: our stream, the transport that writes to it, and the peer's end."""
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.create_connection(server.getsockname()) as peer,
     ):
-        accepted, _ = server.accept()
-        yield accepted, peer
+        stream = CountingStream(server.accept()[0])
+        yield stream, StreamTransport(stream), peer
+        stream.close()
 
 
-async def test_a_frame_does_not_wait_for_the_one_before_it(
-    ends: tuple[socket.socket, socket.socket],
-) -> None:
+async def test_a_frame_does_not_wait_for_the_one_before_it() -> None:
     """Nagle's algorithm is off: a peer that only reads acknowledges late, up to 40 ms."""
-    accepted, _ = ends
-    stream = tornado.iostream.IOStream(accepted)
-    StreamTransport(stream)
-    assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-    stream.close()
+    with connected() as (stream, _, _):
+        assert stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-async def test_a_frame_leaves_past_the_stream_while_that_has_nothing_to_send(
-    ends: tuple[socket.socket, socket.socket],
-) -> None:
+async def test_a_frame_leaves_past_the_stream_while_that_has_nothing_to_send() -> None:
     """It costs no future and no callback, and nothing is counted as unsent."""
-    accepted, peer = ends
-    stream = CountingStream(accepted)
-    transport = StreamTransport(stream)
-    for frame in (b"one", b"two"):
-        transport.write(frame)
-    assert peer.recv(3) + peer.recv(3) == b"onetwo"
-    assert stream.given == [] and transport.unsent_bytes == 0
-    stream.close()
+    with connected() as (stream, transport, peer):
+        for frame in (b"one", b"two"):
+            transport.write(frame)
+        assert peer.recv(3) + peer.recv(3) == b"onetwo"
+        assert stream.given == [] and transport.unsent_bytes == 0
 
 
-async def test_the_order_holds_when_the_peer_does_not_read(
-    ends: tuple[socket.socket, socket.socket],
-) -> None:
+async def test_the_order_holds_when_the_peer_does_not_read() -> None:
     """What does not leave at once waits in the stream, and what follows waits behind it."""
-    accepted, peer = ends
-    stream = CountingStream(accepted)
-    transport = StreamTransport(stream)
-    transport.write(LARGE)
-    assert len(stream.given) == 1 and 0 < stream.given[0] < len(LARGE)
-    assert transport.unsent_bytes == stream.given[0]
-    transport.write(b"behind it")
-    assert stream.given[1:] == [9]
-    received = bytearray()
-    peer.setblocking(False)
-    reading = tornado.iostream.IOStream(peer)
-    received += await reading.read_bytes(len(LARGE) + 9)
-    assert bytes(received) == LARGE + b"behind it"
-    await transport.wait_until_sent()
-    transport.write(b"and on")
-    assert await reading.read_bytes(6) == b"and on"
-    assert transport.unsent_bytes == 0
-    reading.close()
-    stream.close()
+    with connected() as (stream, transport, peer):
+        transport.write(LARGE)
+        assert len(stream.given) == 1 and 0 < stream.given[0] < len(LARGE)
+        assert transport.unsent_bytes == stream.given[0]
+        transport.write(b"behind it")
+        assert stream.given[1:] == [9]
+        peer.setblocking(False)
+        reading = tornado.iostream.IOStream(peer)
+        received = await reading.read_bytes(len(LARGE) + 9)
+        assert received == LARGE + b"behind it"
+        await transport.wait_until_sent()
+        transport.write(b"and on")
+        assert await reading.read_bytes(6) == b"and on"
+        assert transport.unsent_bytes == 0
+        reading.close()
 
 
-async def test_a_peer_that_is_gone_closes_the_stream(
-    ends: tuple[socket.socket, socket.socket],
-) -> None:
+async def test_a_peer_that_is_gone_closes_the_stream() -> None:
     """An error of the system is left to the stream, which closes as it always does."""
-    accepted, _ = ends
-    stream = CountingStream(accepted)
-    transport = StreamTransport(stream)
-    accepted.shutdown(socket.SHUT_WR)
-    transport.write(b"to nobody")
-    assert stream.closed()
-    transport.write(b"nor this")
-    assert transport.unsent_bytes == 0
+    with connected() as (stream, transport, _):
+        stream.socket.shutdown(socket.SHUT_WR)
+        transport.write(b"to nobody")
+        assert stream.closed()
+        transport.write(b"nor this")
+        assert transport.unsent_bytes == 0
