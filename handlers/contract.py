@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jsonschema
 
 from handlers.conformity import Check, quick_yes
+from handlers.fault_sentences import MAX_FAULTS, faults_of, sentence
 from handlers.parsing import InvalidMoment, parse_json, parse_moment, parse_query
 from handlers.problems import Fault, unprocessable
 from store.message import InvalidPayload, decode_base64
@@ -24,8 +25,6 @@ from store.topics import InvalidTopic, check_filter, check_name, check_publish_n
 
 METHODS = ("get", "post", "put", "patch", "delete")
 _INTEGER = re.compile(r"-?\d{1,18}")
-# Faults that are told at once; who made more of them has not read the description.
-MAX_FAULTS = 100
 
 # Formats that the document names and this program knows: each raises its own sentence.
 _FORMATS: dict[str, tuple[Callable[[str], object], type[Exception]]] = {
@@ -152,7 +151,7 @@ class Contract:
         except RecursionError:
             raise unprocessable([Fault("", "is nested too deeply")]) from None
         if errors:
-            raise unprocessable(_faults(errors)[:MAX_FAULTS])
+            raise unprocessable(faults_of(errors)[:MAX_FAULTS])
 
     def query(self, path: str, method: str, query: str) -> dict[str, Any]:
         """Parse and check a query; defaults filled in. A Problem 422 names every fault."""
@@ -251,66 +250,3 @@ def _typed(text: str, schema: Mapping[str, Any]) -> Any:
         except ValueError:
             return text
     return text
-
-
-def _step(part: object) -> str:
-    """Return one step of a JSON pointer (RFC 6901)."""
-    return "/" + str(part).replace("~", "~0").replace("/", "~1")
-
-
-def _faults(errors: list[Any]) -> list[Fault]:
-    faults = []
-    for error in errors:
-        pointer = "".join(map(_step, error.absolute_path))
-        if error.validator == "required":
-            for name in error.validator_value:
-                if name not in error.instance and repr(name) in error.message:
-                    faults.append(Fault(pointer + _step(name), "is required"))
-        elif error.validator == "additionalProperties":
-            known = error.schema["properties"]
-            for name in sorted(set(error.instance) - set(known))[:MAX_FAULTS]:
-                allowed = ", ".join(sorted(known))
-                faults.append(
-                    Fault(pointer + _step(name), f"is not a field here; known are: {allowed}")
-                )
-        else:
-            faults.append(Fault(pointer, sentence(error)))
-    return sorted(faults, key=lambda fault: fault.path)
-
-
-def sentence(error: Any) -> str:
-    """Return what one validation error means, in plain words."""
-    limit = error.validator_value
-    match error.validator:
-        case "format":
-            return str(error.cause)
-        case "type":
-            names = {
-                "integer": "a whole number",
-                "boolean": "true or false",
-                "string": "a text",
-                "object": "an object",
-                "array": "a list",
-                "number": "a number",
-            }
-            allowed = [limit] if isinstance(limit, str) else limit
-            return "must be " + " or ".join(names.get(name, name) for name in allowed)
-        case "minimum":
-            return f"must be at least {limit}"
-        case "maximum":
-            return f"must be at most {limit}"
-        case "enum":
-            return "must be one of " + ", ".join(str(word) for word in limit)
-        case "exclusiveMinimum":
-            return f"must be more than {limit}"
-        case "pattern":
-            return "must look like " + ", ".join(error.schema.get("examples", (limit,)))
-        case "minLength":
-            return "must not be empty"
-        case "maxLength":
-            return f"must be at most {limit} characters"
-        case "minItems":
-            return f"must have at least {limit} entries"
-        case "maxItems":
-            return f"must have at most {limit} entries"
-    return "is not what the API description asks for"
