@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from json.encoder import encode_basestring
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,21 +12,14 @@ from gateway.metrics import Metrics
 from handlers.base import Handler
 from handlers.parsing import parse_moment
 from handlers.problems import Fault, Problem, unprocessable
+from handlers.topic_json import summary_json
 from store.history import History
-from store.message import (
-    Message,
-    compact_json,
-    iso_time,
-    message_fields,
-    message_json,
-    payload_bytes,
-)
+from store.message import Message, compact_json, iso_time
 from store.series import SECOND_US, Point
 from store.topic_reading import TopicSummary
 from store.topics import TopicFilter
 
 DETAILED_LIMIT = 1_000
-CUT_BYTES = 1_024
 MAX_BUCKETS = 10_000
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 # `auto` takes the first of these that is wide enough, so that points begin at round times.
@@ -161,39 +153,6 @@ class OneTopic(Handler):
         self.clear_header("Content-Type")
         self.set_status(204 if known is None else 304)
         self.finish_with(b"")
-
-
-def summary_json(summary: TopicSummary, metrics: Metrics, *, cut: bool) -> str:
-    """Return one topic as JSON; `cut` shortens a long payload and says so.
-
-    Written by hand, like a message: it runs a thousand times for one list.
-    """
-    fields = (
-        f'{{"topic":{encode_basestring(summary.topic)},"message_count":{summary.message_count},'
-        f'"first_seen":"{iso_time(summary.first_seen_us)}",'
-        f'"last_seen":"{iso_time(summary.last_seen_us)}",'
-        f'"rate_1m":{metrics.topic_rates.per_second(summary.topic)}'
-    )
-    message = summary.last_message
-    if message is None:
-        last = "null"
-    elif cut and _is_long(message.payload):
-        message.payload = _cut(message.payload)
-        last = "{" + message_fields(message) + ',"truncated":true}'
-    else:
-        last = message_json(message)
-    return f'{fields},"last_message":{last}}}'
-
-
-def _is_long(payload: str | bytes) -> bool:
-    # No character has more than four bytes, so most texts need not be encoded to be measured.
-    return len(payload) > CUT_BYTES // 4 and len(payload_bytes(payload)) > CUT_BYTES
-
-
-def _cut(payload: str | bytes) -> str | bytes:
-    """Return the first KiB; a text keeps whole characters."""
-    beginning = payload_bytes(payload)[:CUT_BYTES]
-    return beginning.decode("utf-8", "ignore") if isinstance(payload, str) else beginning
 
 
 class SeriesOf(Handler):
