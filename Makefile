@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # Test files run side by side in so many processes; 0 runs them in one. They wait more than they
 # compute, so that three keep two cores busy.
 WORKERS ?= 3
+# Images often forbid Python to keep what it has compiled: each process would compile all tests anew.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 
 .PHONY: run demo test soak check package lock settings screenshots clean
 .PHONY: bench bench-plots bench-tables bench-slow-readers
@@ -17,12 +19,12 @@ demo: $(VENV)/.run
 
 test: $(VENV)/.test
 	@sh tests/install_tools.sh
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The fault experiments in full, which takes hours; SEED=<number> replays a failure.
 soak: $(VENV)/.test
 	@sh tests/install_tools.sh
-	@SOAK=true $(BIN)/python -m pytest tests/reliability -v $(ARGS)
+	@SOAK=true $(PYTEST) tests/reliability -v $(ARGS)
 
 check: $(VENV)/.test
 	@$(BIN)/ruff check .
