@@ -29,6 +29,9 @@ RETRY_S = 2.0
 ANSWER_S = 3.0
 # The service promises to be gone within ten seconds.
 STOP_S = 15.0
+# Where nothing else is said. Ten access lines a second help nobody; and the thousand messages that
+# are kept by default would be the last minute and a half, of which a chart shows little.
+SETTINGS = {"LOG_LEVEL": "WARNING", "MAX_HISTORY_SIZE": "100000"}
 
 
 class Stop:
@@ -146,7 +149,7 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
     service = subprocess.Popen(
         [sys.executable, "server.py", "--with-broker"],
         cwd=ROOT,
-        env={"LOG_LEVEL": "WARNING", **environment},  # ten access lines a second help nobody
+        env={**SETTINGS, **environment},
         start_new_session=True,  # Ctrl-C reaches us alone: we end it, and its broker after it
     )
     try:

@@ -130,6 +130,8 @@ def test_messages_of_all_three_kinds_arrive_and_it_ends_cleanly(
         assert "alerts/press1/temperature" in demo.topics("alerts/%23")
         (alert,) = demo.get("/messages?topic=alerts/press1/temperature").json()
         assert json.loads(alert["payload"])["limit"] == 60
+        kept = demo.get("/stats").json()["retention"]
+        assert 100_000 in kept.values(), "a chart of five minutes would be empty"
         assert demo.terminate(20) == 0
         assert not demo.answers(), "the service outlived the demonstration"
     assert "A small factory is talking now" in demo.log()
