@@ -101,13 +101,14 @@ def message_json(message: Message) -> str:
         tail = ',"encoding":"base64"'
     if message.properties is not None:
         tail += f',"properties":{message.properties}'
-    number = "null" if message.id is None else message.id
+    number = message.id  # asked once: the writer's thread may set it meanwhile
     retain = "true" if message.retain else "false"
     written = (
-        f'{{"id":{number},"topic":{encode_basestring(message.topic)},"payload":{body},'
+        f'{{"id":{"null" if number is None else number}'
+        f',"topic":{encode_basestring(message.topic)},"payload":{body},'
         f'"timestamp":"{iso_time(message.timestamp_us)}","qos":{message.qos},"retain":{retain}{tail}}}'
     )
-    if message.id is not None:
+    if number is not None:
         message.json = written
     return written
 

@@ -21,7 +21,7 @@ from store.selection import Page, Selection
 # Held at least, where there are as many, and twice that at most: what a screen shows at once, and
 # what a program that asks every few seconds has missed.
 ROWS = 1_000
-# Of their payloads, likewise; with their JSON beside them that is four times as much memory.
+# Of what they carry, likewise; with their JSON beside them that is four times as much memory.
 MAX_BYTES = 2 * 1024 * 1024
 # So many of the newest tell whether a filter matches enough of the others.
 SAMPLE = 100
@@ -57,6 +57,7 @@ class Tail:
             self._messages, self._after_id = messages, after_id
             self._bytes = _bytes_of(messages)
             self._newest_id = newest_id
+            self._bound()
 
     def extend(self, stored: list[Message]) -> None:
         """These were committed behind all others."""
@@ -68,6 +69,9 @@ class Tail:
         self._messages += stored
         self._newest_id = _ID(stored[-1])
         self._bytes += _bytes_of(stored)
+        self._bound()
+
+    def _bound(self) -> None:
         if len(self._messages) > 2 * ROWS or self._bytes > 2 * MAX_BYTES:
             self._shorten()
 
@@ -107,7 +111,7 @@ class Tail:
         """Keep the newest, within both bounds."""
         keep, size = 0, 0
         for message in islice(reversed(self._messages), ROWS):
-            size += len(message.payload)
+            size += _bytes_of((message,))
             if size > MAX_BYTES:
                 break
             keep += 1
@@ -159,7 +163,7 @@ def _condition(selection: Selection) -> Callable[[Message], bool] | None:
 
 
 def _bytes_of(messages: Sequence[Message]) -> int:
-    return sum([len(message.payload) for message in messages])
+    return sum([len(one.payload) + len(one.topic) + len(one.properties or "") for one in messages])
 
 
 def load(connection: sqlite3.Connection) -> tuple[list[Message], int]:

@@ -95,3 +95,16 @@ def test_json_is_compact_plain_utf8_and_never_nan() -> None:
     for number in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="JSON"):
             compact_json(number)
+
+
+def test_json_without_an_id_is_not_kept() -> None:
+    """The writer's thread may give a message its id while it is being written for live readers."""
+
+    class Moment(int):
+        def __divmod__(self, other: int) -> tuple[int, int]:
+            shown.id = 7
+            return super().__divmod__(other)
+
+    shown = Message("a", "1", Moment(NOW_US))
+    assert message_json(shown).startswith('{"id":null,')
+    assert message_json(shown).startswith('{"id":7,')

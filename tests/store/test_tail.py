@@ -215,6 +215,22 @@ async def test_what_was_cut_by_its_bytes_is_asked_of_the_file(
         assert await compare(history, after) == 1
 
 
+async def test_all_that_a_message_carries_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Properties and long names take memory as payloads do, live and after a restart."""
+    monkeypatch.setattr(tail, "MAX_BYTES", 1_000)
+    path = tmp_path / "history.db"
+    long_named = [message("a" * 300, "x") for _ in range(10)]
+    described = [message("a", "x", properties=f'{{"content_type":"{"y" * 280}"}}')] * 10
+    async with open_history(path) as history:
+        for some in (long_named, [replace(one) for one in described]):
+            await history.append(some)
+            assert await compare(history, [(PLAIN, 2, 0, False), (PLAIN, 9, 0, False)]) == 1
+    async with open_history(path) as history:
+        assert await compare(history, [(PLAIN, 2, 0, False), (PLAIN, 9, 0, False)]) == 1
+
+
 async def test_places_that_were_never_stored_are_told_by_the_file(tmp_path: Path) -> None:
     """Who comes back from before such a place is answered by the file, which has the gap."""
     path = tmp_path / "history.db"
