@@ -1,7 +1,8 @@
 """The paho side of the link: a client for each connection, and what it tells us.
 
-Answers for: the MQTT version, clean or resumed sessions, the last will, and handing news to the
-event loop in bursts. Does not: wait for answers (broker.py) or decide when to reconnect (link.py).
+Answers for: which MQTT version is tried next, why a connection ended, and handing news to the
+event loop in bursts. Does not: say what a connection asks for (new_client.py), wait for answers
+(broker.py) or decide when to reconnect (link.py).
 """
 
 from __future__ import annotations
@@ -13,15 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from paho.mqtt.client import (
-    MQTT_CLEAN_START_FIRST_ONLY,
-    Client,
-    ConnectFlags,
-    DisconnectFlags,
-    MQTTv5,
-    MQTTv311,
-)
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -32,6 +25,7 @@ from gateway.broker.client import BufferedClient
 from gateway.broker.errors import BrokerAway
 from gateway.broker.intake import Intake
 from gateway.broker.link import Link
+from gateway.broker.new_client import new_client
 from gateway.broker.news import Messenger, News
 from gateway.broker.reasons import login_refused
 from gateway.broker.settings import BrokerSettings
@@ -45,9 +39,6 @@ MAX_IN_FLIGHT = 20
 SESSION_TAKEN_OVER = 142
 UNSPECIFIED = 128
 TAKEN_OVER_DELAY_S = 60.0
-# A session outlives a cut in the LAN by this long, unless it is to outlive the process as well.
-SESSION_EXPIRY_S = 3_600
-NEVER_EXPIRES = 0xFFFF_FFFF
 # Connections that ended so soon after the broker had accepted them, and how many of them in a row
 # look like a second client with our id.
 SHORT_LIFE_S = 0.5
@@ -136,39 +127,10 @@ class Session:
         return self._client, self._client.open_socket
 
     def _make_client(self) -> BufferedClient:
-        settings = self._settings
-        five = not self._old_protocol
-        client = BufferedClient(
-            CallbackAPIVersion.VERSION2,
-            settings.client_id,
-            clean_session=None if five else settings.clean_session and not self._wiped,
-            protocol=MQTTv5 if five else MQTTv311,
-            manual_ack=True,
-            reconnect_on_failure=False,
+        client = new_client(
+            self._settings, MAX_IN_FLIGHT, five=not self._old_protocol, wiped=self._wiped
         )
-        client.suppress_exceptions = True
-        client.max_inflight_messages = MAX_IN_FLIGHT
-        if settings.username:
-            client.username_pw_set(settings.username, settings.password or None)
-        if settings.tls is not None:
-            client.tls_set_context(settings.tls)
-        if settings.status_topic:
-            client.will_set(settings.status_topic, "offline", qos=1, retain=True)
         self._set_callbacks(client)
-        if five:
-            properties = Properties(PacketTypes.CONNECT)
-            properties.SessionExpiryInterval = (
-                SESSION_EXPIRY_S if settings.clean_session else NEVER_EXPIRES
-            )
-            client.connect_async(
-                settings.host,
-                settings.port,
-                settings.keepalive_s,
-                clean_start=MQTT_CLEAN_START_FIRST_ONLY if settings.clean_session else False,
-                properties=properties,
-            )
-        else:
-            client.connect_async(settings.host, settings.port, settings.keepalive_s)
         return client
 
     def _set_callbacks(self, client: BufferedClient) -> None:
