@@ -105,7 +105,7 @@ async def serve(config: Config) -> AsyncIterator[Service]:
             config.max_payload_bytes,
         )
         http.add_sockets(sockets)
-        stack.push_async_callback(close_connections, http, state.audience)
+        stack.push_async_callback(close_connections, http, state.audience, state.broker.give_up)
         stack.callback(http.stop)
         yield Service(state, hub, gate, sockets[0].getsockname()[1])
 

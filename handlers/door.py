@@ -75,6 +75,11 @@ class Connection(tornado.iostream.IOStream):
         that Tornado's turning Nagle's algorithm off and on again with each answer is of no use."""
 
     @property
+    def is_served(self) -> bool:
+        """Whether its request is whole, and not answered yet."""
+        return self.until == math.inf and not self.is_detached
+
+    @property
     def is_stalled(self) -> bool:
         """Whether the peer does not take what it asked for."""
         return self.writing() and not self.is_detached
@@ -173,6 +178,11 @@ class Server(tornado.httpserver.HTTPServer):
         """Accept no more."""
         while self._ends:
             self._ends.pop()()
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a request waits for its answer."""
+        return any(connection.is_served for connection in cast(Iterable[Connection], self.lobby))
 
     def _accept(self, accepted: socket.socket, peer: Any) -> None:
         try:

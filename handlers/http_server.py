@@ -12,6 +12,7 @@ import logging
 import socket
 import ssl
 import time
+from collections.abc import Callable
 
 import tornado.netutil
 import tornado.web
@@ -28,8 +29,11 @@ MAX_HEADER_BYTES = 64 * 1024
 # A socket that sends its request drop by drop is closed after these.
 IDLE_S = 10
 BODY_S = 12
-# A stop waits this long for readers to leave, and as long again for the rest.
+# A stop waits this long for readers to leave and for answers that are on their way, and as long
+# again for the rest.
 CLOSE_S = 1.0
+# What waited for the broker, and is told to wait no longer, is answered in some turns of the loop.
+LAST_ANSWERS_S = 0.1
 
 
 class PortHeld(Exception):
@@ -70,14 +74,21 @@ def make_http_server(
     )
 
 
-async def close_connections(http: Server, audience: Audience) -> None:
-    """Send the readers away, then close what is left, within twice CLOSE_S."""
+async def close_connections(http: Server, audience: Audience, give_up: Callable[[], None]) -> None:
+    """Send the readers away and let requests be answered; then `give_up` what they wait for, and
+    close what is left, within little more than twice CLOSE_S."""
     audience.dismiss_all()
-    deadline = time.monotonic() + CLOSE_S
-    while not audience.is_empty and time.monotonic() < deadline:
-        await asyncio.sleep(0.01)
+    await _until(lambda: audience.is_empty and not http.is_answering, CLOSE_S)
+    give_up()
+    await _until(lambda: not http.is_answering, LAST_ANSWERS_S)
     try:
         async with asyncio.timeout(CLOSE_S):
             await http.close_all_connections()
     except TimeoutError:
         log.warning("some connections did not close in time")
+
+
+async def _until(condition: Callable[[], bool], within_s: float) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition() and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)

@@ -13,6 +13,7 @@ from handlers.parsing import one_problem, parse_moment
 from handlers.problems import Fault, Problem, unprocessable
 from handlers.prompt import PromptHandler
 from handlers.tables import CONTENT_TYPES, csv_header, csv_lines, ndjson_lines
+from store.counted import counted
 from store.history import History
 from store.message import Message, message_json, payload_bytes
 from store.purge import Purge
@@ -97,7 +98,7 @@ class Messages(PromptHandler):
         self.reply(
             {
                 "success": True,
-                "message": f"{removed} messages removed",
+                "message": f"{counted(removed, 'message')} removed",
                 "data": {"deleted": removed},
             }
         )

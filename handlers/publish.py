@@ -14,6 +14,7 @@ from handlers.parsing import parse_json
 from handlers.permits import permit_order, permit_publish
 from handlers.problems import Fault, Problem, to_problem, unprocessable
 from handlers.prompt import PromptHandler
+from store.counted import counted
 from store.message import compact_json, message_json
 
 MAX_BATCH = 1_000
@@ -79,7 +80,7 @@ class PublishBatch(Handler):
         self.reply(
             {
                 "success": not failed,
-                "message": f"{published} of {len(results)} messages published",
+                "message": f"{published:,} of {counted(len(results), 'message')} published",
                 "data": {"published": published, "failed": failed, "results": results},
             },
             207 if failed else 200,

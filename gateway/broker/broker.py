@@ -149,6 +149,15 @@ class Broker:
         self._require_connection()
         return self._publishes.submit(lambda: self._send(topic, payload, qos, retain, properties))
 
+    def give_up(self) -> None:
+        """Have nobody wait for the broker any longer: the service stops."""
+        unknown = PublishUnconfirmed(
+            "the service stops before the broker has confirmed; whether it took the message is"
+            " unknown"
+        )
+        self._publishes.give_up(BrokerAway("the service stops; nothing was sent"), unknown)
+        self._answers.fail(PublishUnconfirmed("the service stops before the broker has answered"))
+
     async def all_sent(self) -> None:
         """Wait until all that `begin_publish` was called with by now has left, or failed."""
         await self._publishes.all_sent()

@@ -89,6 +89,15 @@ class Window:
         self._fill()
         return True
 
+    def give_up(self, unsent: Exception, unconfirmed: Exception) -> None:
+        """Wait no longer: those that were not sent get the one error, the others the other."""
+        while self._queue:
+            _fail(self._queue.popleft(), unsent)
+        for waiting in self._sent.values():
+            _fail(waiting, unconfirmed)
+        self._sent.clear()
+        self._progress.set()
+
     def _fill(self) -> None:
         while self._queue and len(self._sent) < self._places:
             waiting = self._queue.popleft()

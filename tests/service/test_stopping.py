@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import signal
 import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from tests.service.talking import device, listen_bare, wait_until_subscribed
 from tests.service_process import ServiceProcess
 
 WITHIN_S = 10
+CLOSE = 8  # RFC 6455, 5.5.1
 
 
 def test_a_stop_when_idle(service: ServiceProcess) -> None:
@@ -71,3 +75,36 @@ def test_the_status_topic_tells_online_and_offline(service: ServiceProcess, brok
             service.wait_for(lambda: seen == ["online"])
             end()
             service.wait_for(lambda: seen == ["online", "offline"])
+
+
+@pytest.mark.needs_mosquitto
+@pytest.mark.parametrize(("thaws", "status"), [(True, 200), (False, 504)])
+def test_a_stop_answers_what_is_on_its_way(
+    service: ServiceProcess, broker: Any, thaws: bool, status: int
+) -> None:
+    """A publish that the broker confirms while the service stops is a 200; one that it does not is
+    told so: 504, since the outcome is unknown."""
+    service.start(ready=True)
+    wait_until_subscribed(service)
+    assert service.process is not None
+    broker.signal(signal.SIGSTOP)
+    try:
+        with (
+            listen_bare(service) as reader,
+            closing(http.client.HTTPConnection("127.0.0.1", service.port)) as caller,
+        ):
+            body = json.dumps({"topic": "a", "payload": "x", "qos": 1})
+            caller.request("POST", "/publish", body)
+            for _ in range(2):  # what was answered behind it was read behind it
+                assert service.get("/health").status == 200
+            service.process.terminate()
+            while reader.frame()[0] != CLOSE:  # the stop has come to the connections
+                pass
+            if thaws:
+                broker.signal(signal.SIGCONT)
+            answer = caller.getresponse()
+            assert answer.status == status, answer.read()
+            assert thaws or "the service stops" in json.load(answer)["detail"]
+        assert service.process.wait(WITHIN_S) == 0
+    finally:
+        broker.signal(signal.SIGCONT)

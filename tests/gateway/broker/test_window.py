@@ -150,3 +150,14 @@ async def test_a_number_that_is_used_anew_leaves_nobody_waiting() -> None:
             await earlier
     open_window.confirm(7)
     assert await later == 7
+
+
+async def test_who_waits_can_be_told_that_it_is_in_vain() -> None:
+    """Each gets the error of what became of it, and nothing is sent any more."""
+    open_window, (sent, send) = window(), sender()
+    futures = [open_window.submit(send) for _ in range(PLACES + 2)]
+    open_window.give_up(BrokerAway("unsent"), PublishUnconfirmed("unknown"))
+    for place, future in enumerate(futures):
+        with pytest.raises(BrokerAway if place >= PLACES else PublishUnconfirmed):
+            await future
+    assert sent == [1, 2, 3] and len(open_window) == 0
