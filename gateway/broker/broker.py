@@ -293,10 +293,13 @@ class Broker:
 
     # -- news from the session -------------------------------------------------------------------
 
-    def on_connected(self, connection: int, protocol: str, max_packet_bytes: int | None) -> None:
+    def on_connected(
+        self, connection: int, protocol: str, max_packet_bytes: int | None, in_flight: int
+    ) -> None:
         """There is a connection."""
         self.connection, self.protocol, self.why = connection, protocol, ""
         self._max_packet_bytes = max_packet_bytes
+        self._publishes.places = in_flight
         log.info(
             "connected to the broker at %s:%d with MQTT %s",
             self._settings.host,

@@ -17,8 +17,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 class News(Protocol):
     """What a session tells, each called on the event loop."""
 
-    def on_connected(self, connection: int, protocol: str, max_packet_bytes: int | None) -> None:
-        """There is a connection."""
+    def on_connected(
+        self, connection: int, protocol: str, max_packet_bytes: int | None, in_flight: int
+    ) -> None:
+        """There is a connection; the broker takes packets of so many bytes, and so many publishes
+        that it has not answered."""
 
     def on_disconnected(self, why: str) -> None:
         """There is none, or an attempt failed."""

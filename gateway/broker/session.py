@@ -183,8 +183,13 @@ class Session:
         with self._sending:
             self._open = (client, self._connections)
         protocol = "3.1.1" if self._old_protocol else "5"
-        max_packet_bytes = getattr(properties, "MaximumPacketSize", None)
-        self._messenger.post(self._news.on_connected, self._connections, protocol, max_packet_bytes)
+        self._messenger.post(
+            self._news.on_connected,
+            self._connections,
+            protocol,
+            getattr(properties, "MaximumPacketSize", None),
+            min(MAX_IN_FLIGHT, getattr(properties, "ReceiveMaximum", MAX_IN_FLIGHT)),
+        )
         if self._settings.status_topic:
             client.publish(self._settings.status_topic, "online", qos=1, retain=True)
 

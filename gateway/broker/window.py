@@ -34,7 +34,8 @@ class Window:
         unconfirmed: Callable[[], Exception],
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._places = places
+        self.places = places
+        """May be changed: a broker says how many it takes when it accepts us."""
         self._timeout_s = timeout_s
         self._too_late = too_late
         self._unconfirmed = unconfirmed
@@ -99,7 +100,7 @@ class Window:
         self._progress.set()
 
     def _fill(self) -> None:
-        while self._queue and len(self._sent) < self._places:
+        while self._queue and len(self._sent) < self.places:
             waiting = self._queue.popleft()
             if waiting.future.done():
                 continue  # who wanted it has gone
