@@ -139,7 +139,7 @@ class Session:
         client.on_message = self._intake.take_message
         client.take_publish = self._intake.take_publish
         client.on_publish = self._guarded("on_publish", self._on_publish)
-        client.on_confirmed = self._on_confirmed
+        client.on_confirmed = self._guarded("on_publish", self._on_confirmed)
         client.on_subscribe = self._guarded("on_subscribe", self._on_answer)
         client.on_unsubscribe = client.on_subscribe
         client.on_socket_register_write = lambda _client, _data, _socket: self.link.wake()

@@ -37,6 +37,7 @@ CALLBACKS = (
     "gateway.broker.session:Session._on_connect",
     "gateway.broker.session:Session._on_disconnect",
     "gateway.broker.session:Session._on_publish",
+    "gateway.broker.session:Session._on_confirmed",
     "gateway.broker.session:Session._on_answer",
     "gateway.broker.session:Session._ended",
     "gateway.broker.intake:Intake.take_publish",

@@ -1,4 +1,4 @@
-"""A broker that takes few unanswered publishes at once, and says so in CONNACK (Receive Maximum)."""
+"""A broker that takes few unanswered publishes at once and says so (CONNACK, Receive Maximum)."""
 
 from __future__ import annotations
 

@@ -100,8 +100,8 @@ class Plant:
             self.relay.cut()
             return
         self.publish()
-        order = {"topic": "else", "payload": "x", "qos": 1}
-        self.service.post("/publish", order)  # on_publish; its answer may be a 5xx now
+        for qos in (1, 2):  # confirmed past paho, and by it; the answer may be a 5xx now
+            self.service.post("/publish", {"topic": "else", "payload": "x", "qos": qos})
         self.service.post("/subscribe", {"topic": "$SYS/x", "qos": 1})
         self.service.request("DELETE", "/subscribe/$SYS/x")
         try:
@@ -130,7 +130,8 @@ class Plant:
         with listen_bare(self.service) as reader:
             reader.next("welcome")
             self.publish(1)
-            return int(reader.next("message")["payload"]) == self.published - 1
+            self.read_up_to(reader, self.published - 1)  # what came before may be on its way still
+            return True
 
 
 @contextmanager
