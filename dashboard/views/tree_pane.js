@@ -213,6 +213,7 @@ export class TreePane {
 
   #key(event) {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
+    this.#arrange(); // what the key before has changed may not be painted yet
     const branch = this.#rows[this.#cursor];
     const step = this.list.stepOf(event.key);
     if (step !== undefined) this.#move(this.#cursor + step);
