@@ -48,6 +48,23 @@ def test_usual_orders_get_a_quick_yes() -> None:
     assert QUICK["Publish"]({"topic": "a", "payload": "YQ==", "encoding": "base64"})
     assert QUICK["Publish"]({"topic": "a", "payload": 1, "properties": {"content_type": "x"}})
     assert QUICK["Subscribe"]({"topic": "a/#", "qos": 1})
+    batch = CONTRACT._bodies["/publish/batch", "post"].quick
+    assert batch({"messages": [1, "anything"]})
+    assert not batch({"messages": []})
+    assert not batch({"messages": [0] * 1001})
+
+
+def test_a_list_is_as_long_and_holds_what_its_schema_says() -> None:
+    """Also where any value, or none, is allowed in it."""
+    some = {"type": "array", "minItems": 1, "maxItems": 2}
+    for items, yes, no in (
+        (True, [[1], ["a", 2]], [[], [1, 2, 3], "a"]),
+        (False, [], [[1]]),
+        ({"type": "integer"}, [[1, 2]], [[True], ["a"], [1, "a"]]),
+    ):
+        check = quick_yes({**some, "items": items}, lambda node: node, FORMATS)
+        assert all(check(value) for value in yes)
+        assert not any(check(value) for value in no)
 
 
 def test_an_unknown_keyword_is_never_a_yes() -> None:
@@ -56,7 +73,11 @@ def test_an_unknown_keyword_is_never_a_yes() -> None:
         {"type": "string", "pattern": "a"},
         {"type": "string", "format": "unheard-of"},
         {"type": "object", "properties": {}},
+        {"type": "object", "additionalProperties": False, "enum": []},
+        {"type": "array", "uniqueItems": True},
+        {"type": "array", "enum": []},
         {"oneOf": []},
     ):
         assert not quick_yes(schema, lambda node: node, FORMATS)("a")
         assert not quick_yes(schema, lambda node: node, FORMATS)({})
+        assert not quick_yes(schema, lambda node: node, FORMATS)([])
