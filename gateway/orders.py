@@ -86,7 +86,7 @@ class Orders:
 
     def send(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """Publish one message at QoS 0, at once; return and raise as `publish`."""
-        self._broker.send(
+        self._broker.publishing.send(
             order["topic"],
             payload_of(order, self._max_payload_bytes),
             retain=order.get("retain", False),
@@ -102,7 +102,7 @@ class Orders:
         if not order.get("qos", 0):
             self.send(order)
             return None
-        return self._broker.begin_publish(
+        return self._broker.publishing.begin(
             order["topic"],
             payload_of(order, self._max_payload_bytes),
             qos=order["qos"],
@@ -112,7 +112,7 @@ class Orders:
 
     async def all_sent(self) -> None:
         """Wait until all that was begun has left: what is sent then is behind it."""
-        await self._broker.all_sent()
+        await self._broker.publishing.all_sent()
 
     def confirmed(self, order: Mapping[str, Any], packet_id: int | None) -> dict[str, Any]:
         """Count what `begin` has begun, now that it is done; return the `data` of the answer."""

@@ -72,7 +72,7 @@ class PublishBatch(Handler):
             if exact and isinstance(outcome, asyncio.Future):
                 held.append(outcome)
         results = [
-            await self._result(index, items[index], outcome)
+            _sent(index) if outcome is None else await self._result(index, items[index], outcome)
             for index, outcome in enumerate(outcomes)
         ]
         published = sum(result["status"] == 200 for result in results)
@@ -118,17 +118,17 @@ class PublishBatch(Handler):
             return _problem(error)
 
     async def _result(
-        self, index: int, item: Any, outcome: asyncio.Future[int] | Problem | None
+        self, index: int, item: Any, outcome: asyncio.Future[int] | Problem
     ) -> dict[str, Any]:
         try:
             if isinstance(outcome, Problem):
                 raise outcome
-            packet_id = None if outcome is None else await outcome
+            packet_id = await outcome
             self.orders.confirmed(item, packet_id)
         except Exception as error:
             problem = _problem(error)
             return {"index": index, "status": problem.status, "detail": problem.detail}
-        return {"index": index, "status": 200, "message_id": packet_id}
+        return _sent(index, packet_id)
 
 
 class Request(Handler):
@@ -148,6 +148,10 @@ class Request(Handler):
         reply = await self.orders.request(order)
         rtt_ms = compact_json(round(1000 * reply.rtt_s, 3))
         self.finish_with(f'{{"response":{message_json(reply.message)},"rtt_ms":{rtt_ms}}}'.encode())
+
+
+def _sent(index: int, packet_id: int | None = None) -> dict[str, Any]:
+    return {"index": index, "status": 200, "message_id": packet_id}
 
 
 def _parsed(line: bytes) -> Any:

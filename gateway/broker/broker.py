@@ -1,7 +1,8 @@
 """The broker as the rest of the program sees it: orders, and their awaitable answers.
 
-Answers for: publishing, subscribing and acknowledging, each failing with a named error.
-Does not: decide what to subscribe to (holdings.py) or what becomes of a message (arrivals.py).
+Answers for: subscribing and acknowledging, each failing with a named error, and what is known of
+the connection; publishing.py has the way out. Does not: decide what to subscribe to (holdings.py)
+or what becomes of a message (arrivals.py).
 """
 
 from __future__ import annotations
@@ -11,45 +12,28 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.arrivals import Arrivals, subscription_number
-from gateway.broker.client import BufferedClient
 from gateway.broker.confirmations import Confirmations
-from gateway.broker.errors import (
-    BrokerAway,
-    BrokerRefused,
-    PropertiesUnsupported,
-    PublishTooLarge,
-    PublishUnconfirmed,
-)
+from gateway.broker.errors import BrokerAway, BrokerRefused, PublishUnconfirmed
 from gateway.broker.packets import acknowledgements
-from gateway.broker.properties import write_properties
-from gateway.broker.session import MAX_IN_FLIGHT, STOPPING, Session
+from gateway.broker.publishing import Publishing
+from gateway.broker.session import STOPPING, Session
 from gateway.broker.settings import BrokerSettings
-from gateway.broker.window import Window
 from gateway.mailbox import Delivery, Mailbox
 
 log = logging.getLogger(__name__)
-
-EXACTLY_ONCE = 2
-# Bytes that may wait for a broker that does not read; beyond it a publish is refused.
-MAX_UNSENT_BYTES = 16 * 1024 * 1024
-# A publish that so many connections were lost over is dropped: the broker will never take it.
-MAX_CUTS = 3
-# Bytes of a PUBLISH beside topic, payload and properties, at most.
-PUBLISH_OVERHEAD_BYTES = 16
 
 
 class Broker:
     """The link to the broker. Lives on the event loop.
 
     `connection` is 0 while there is none, else it counts the connections of this process; `why`
-    then says why. `on_change(connection)` is called when it changes.
+    then says why. `on_change(connection)` is called when it changes. `publishing` is the way out.
     """
 
     def __init__(
@@ -65,15 +49,14 @@ class Broker:
         self._loop = asyncio.get_running_loop()
         self.connection = 0
         self.protocol = ""
-        self.why = "not connected yet"
-        self._max_packet_bytes: int | None = None
-        self._publishes = Window(
-            MAX_IN_FLIGHT, settings.publish_timeout_s, _too_late, self._unconfirmed
-        )
         self._answers: Confirmations[list[ReasonCode]] = Confirmations()
-        self._cuts: dict[int, int] = {}
-        self._flush_due = False
         self._session = Session(settings, mailbox, arrivals, self)
+        self.publishing = Publishing(self._session, settings.publish_timeout_s)
+
+    @property
+    def why(self) -> str:
+        """Why there is no connection, or the empty text."""
+        return self.publishing.away
 
     def start(self) -> None:
         """Begin to connect; returns at once."""
@@ -110,129 +93,19 @@ class Broker:
     ) -> int | None:
         """Publish; at QoS 1 and 2 wait for the broker. Returns the packet number, None at QoS 0.
 
-        The topic is valid (check_publish_name). Raises BrokerAway, BrokerRefused,
-        PublishUnconfirmed, PublishTooLarge, PropertiesUnsupported.
+        Raises what Publishing.begin and its future do.
         """
         if qos:
-            return await self.begin_publish(
+            return await self.publishing.begin(
                 topic, payload, qos=qos, retain=retain, properties=properties
             )
-        self.send(topic, payload, retain=retain, properties=properties)
+        self.publishing.send(topic, payload, retain=retain, properties=properties)
         return None
-
-    def send(
-        self,
-        topic: str,
-        payload: bytes,
-        *,
-        retain: bool = False,
-        properties: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Publish at QoS 0: what is sent is all that is known. Raises as `publish`."""
-        self._require_connection()
-        self._send(topic, payload, 0, retain, properties)
-
-    def begin_publish(
-        self,
-        topic: str,
-        payload: bytes,
-        *,
-        qos: int,
-        retain: bool = False,
-        properties: Mapping[str, Any] | None = None,
-    ) -> asyncio.Future[int]:
-        """Publish at QoS 1 or 2; the future has the packet number once the broker confirmed it.
-
-        They leave in order, each when there is a place in flight for it. Raises BrokerAway; the
-        future has what else `publish` raises.
-        """
-        self._require_connection()
-        return self._publishes.submit(lambda: self._send(topic, payload, qos, retain, properties))
 
     def give_up(self) -> None:
         """Have nobody wait for the broker any longer: the service stops."""
-        unknown = PublishUnconfirmed(
-            "the service stops before the broker has confirmed; whether it took the message is"
-            " unknown"
-        )
-        self._publishes.give_up(BrokerAway("the service stops; nothing was sent"), unknown)
+        self.publishing.give_up()
         self._answers.fail(PublishUnconfirmed("the service stops before the broker has answered"))
-
-    async def all_sent(self) -> None:
-        """Wait until all that `begin_publish` was called with by now has left, or failed."""
-        await self._publishes.all_sent()
-
-    def _unconfirmed(self) -> PublishUnconfirmed:
-        return PublishUnconfirmed(
-            f"the broker did not confirm within {self._settings.publish_timeout_s:g} s;"
-            " whether it took the message is unknown"
-        )
-
-    def _require_connection(self) -> None:
-        if not self.connection:
-            raise BrokerAway(f"not connected to the broker: {self.why}")
-
-    def _send(
-        self, topic: str, payload: bytes, qos: int, retain: bool, given: Mapping[str, Any] | None
-    ) -> int:
-        with self._session.client() as (client, _):
-            properties = None
-            if given:
-                if self.protocol != "5":
-                    raise PropertiesUnsupported(
-                        "properties need MQTT 5, and the broker speaks 3.1.1 with us"
-                    )
-                properties = write_properties(given, Properties(PacketTypes.PUBLISH))
-            self._require_room(client, topic, payload, properties)
-            if qos < EXACTLY_ONCE:
-                packet_id = self._offer(client, topic, payload, qos, retain, properties)
-                if packet_id is not None:
-                    return packet_id
-            info = client.publish(topic, payload, qos, retain, properties)
-        if not qos and info.rc == MQTTErrorCode.MQTT_ERR_NO_CONN:
-            raise BrokerAway("the connection to the broker was just lost")
-        return info.mid
-
-    def _offer(
-        self,
-        client: BufferedClient,
-        topic: str,
-        payload: bytes,
-        qos: int,
-        retain: bool,
-        properties: Properties | None,
-    ) -> int | None:
-        """Publish from here, without waking the broker's thread (decision 0016); return the packet
-        number, or None where that cannot be."""
-        packed = b""
-        if self.protocol == "5":
-            packed = b"\0" if properties is None else properties.pack()
-        packet_id = client.offer_publish(topic, payload, qos, retain, packed)
-        if packet_id is not None and not self._flush_due:  # all of this turn leave together
-            self._flush_due = True
-            self._loop.call_soon(self._flush)
-        return packet_id
-
-    def _flush(self) -> None:
-        self._flush_due = False
-        try:
-            with self._session.client() as (client, _):
-                if client.buffered is not None and not client.buffered.flush_now():
-                    self._session.link.wake()
-        except BrokerAway:
-            pass  # at QoS 0 it is lost, as it may be; at QoS 1 it leaves on the next connection
-
-    def _require_room(
-        self, client: BufferedClient, topic: str, payload: bytes, properties: Properties | None
-    ) -> None:
-        size = len(topic.encode()) + len(payload) + PUBLISH_OVERHEAD_BYTES
-        size += len(properties.pack()) if properties else 0
-        if self._max_packet_bytes is not None and size > self._max_packet_bytes:
-            raise PublishTooLarge(
-                f"the broker takes packets of at most {self._max_packet_bytes} bytes"
-            )
-        if client.buffered is not None and client.buffered.unsent_bytes > MAX_UNSENT_BYTES:
-            raise BrokerAway("the broker does not read what it is sent")
 
     async def subscribe(self, text: str, qos: int) -> int:
         """Send one SUBSCRIBE and wait for its SUBACK; return the QoS granted.
@@ -240,8 +113,8 @@ class Broker:
         Raises BrokerAway, PublishUnconfirmed, and BrokerRefused, also when the connection is
         lost over it.
         """
-        self._require_connection()
-        with self._session.client() as (client, _):
+        self.publishing.require_connection()
+        with self._session.open as (client, _):
             if self.protocol == "5":
                 properties = Properties(PacketTypes.SUBSCRIBE)
                 properties.SubscriptionIdentifier = subscription_number(text)
@@ -257,8 +130,8 @@ class Broker:
 
     async def unsubscribe(self, text: str) -> None:
         """Send one UNSUBSCRIBE and wait for its UNSUBACK. Raises as `subscribe`."""
-        self._require_connection()
-        with self._session.client() as (client, _):
+        self.publishing.require_connection()
+        with self._session.open as (client, _):
             _, packet_id = client.unsubscribe(text)
         await self._answer(packet_id)
 
@@ -274,7 +147,7 @@ class Broker:
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Tell the broker that these are stored; those of an earlier connection are passed over."""
         try:
-            with self._session.client() as (client, connection):
+            with self._session.open as (client, connection):
                 packet_ids = [
                     delivery.message.packet_id
                     for delivery in deliveries
@@ -297,9 +170,8 @@ class Broker:
         self, connection: int, protocol: str, max_packet_bytes: int | None, in_flight: int
     ) -> None:
         """There is a connection."""
-        self.connection, self.protocol, self.why = connection, protocol, ""
-        self._max_packet_bytes = max_packet_bytes
-        self._publishes.places = in_flight
+        self.connection, self.protocol = connection, protocol
+        self.publishing.connected(protocol == "5", max_packet_bytes, in_flight)
         log.info(
             "connected to the broker at %s:%d with MQTT %s",
             self._settings.host,
@@ -319,41 +191,16 @@ class Broker:
                 self._settings.port,
                 why,
             )
-        self.why = why
+        self.publishing.away = why
         self._answers.fail(BrokerRefused(f"the connection to the broker was lost over it: {why}"))
         if was:
-            self._count_cut(why)
+            self.publishing.cut(why)
             self._on_change(0)
-
-    def _count_cut(self, why: str) -> None:
-        """Each publish has its own count: others are confirmed on the connections that one of them
-        costs, and it may go on after its caller has been told that the outcome is unknown."""
-        before = self._cuts
-        self._cuts = {one: before.get(one, 0) + 1 for one in self._session.unconfirmed()}
-        given_up = [one for one, cuts in self._cuts.items() if cuts >= MAX_CUTS]
-        self._session.forget(given_up)
-        for packet_id in given_up:
-            error = BrokerRefused(f"the broker dropped the connection {MAX_CUTS} times: {why}")
-            if not self._publishes.refuse(packet_id, error):
-                log.warning("%s; a publish that nobody waits for any more is dropped", error)
 
     def on_published(self, packet_id: int, reason: ReasonCode) -> None:
         """The broker answered a PUBLISH, or one of QoS 0 has left."""
-        if not reason.is_failure:
-            self._publishes.confirm(packet_id)
-        elif not self._publishes.refuse(
-            packet_id, BrokerRefused(f"the broker refused the message: {reason}")
-        ):
-            log.warning(  # nobody but the session publishes without waiting
-                "the broker refused our status (MQTT_STATUS_TOPIC): %s; its access rules must let"
-                " us write that topic, or leave the variable empty",
-                reason,
-            )
+        self.publishing.answered(packet_id, reason)
 
     def on_answered(self, packet_id: int, reasons: list[ReasonCode]) -> None:
         """The broker answered a SUBSCRIBE or UNSUBSCRIBE."""
         self._answers.resolve(packet_id, reasons)
-
-
-def _too_late() -> BrokerAway:
-    return BrokerAway("too many publishes wait for the broker; nothing was sent")

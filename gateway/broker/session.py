@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
@@ -22,11 +20,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 from gateway.arrivals import Arrivals
 from gateway.broker.buffered_socket import BufferedSocket
 from gateway.broker.client import BufferedClient
-from gateway.broker.errors import BrokerAway
 from gateway.broker.intake import Intake
 from gateway.broker.link import Link
 from gateway.broker.new_client import new_client
 from gateway.broker.news import Messenger, News
+from gateway.broker.open_connection import OpenConnection
 from gateway.broker.reasons import login_refused
 from gateway.broker.settings import BrokerSettings
 from gateway.mailbox import Mailbox
@@ -56,7 +54,7 @@ BROKEN_OFF_DELAY_S = 1.0
 class Session:
     """The connections to the broker, one after the other, on a thread of their own.
 
-    `start`, `stop` and `client` belong to the event loop; everything below them to the thread.
+    `link` and `open` belong to the event loop; everything below them to the thread.
     """
 
     def __init__(
@@ -65,9 +63,7 @@ class Session:
         self._settings = settings
         self._arrivals = arrivals
         self._news = news
-        # Shared: the client and the connection that packets may be sent on.
-        self._sending = threading.Lock()
-        self._open: tuple[BufferedClient, int] | None = None
+        self.open = OpenConnection()
         # The thread's own.
         self._client: BufferedClient | None = None
         self._connections = 0
@@ -88,17 +84,6 @@ class Session:
             arrivals.failed,
         )
         self._messenger = Messenger(asyncio.get_running_loop(), self._news_failed)
-
-    @contextmanager
-    def client(self) -> Iterator[tuple[BufferedClient, int]]:
-        """Hold the client and the number of its connection; BrokerAway when there is none.
-
-        While held, the connection cannot become another one.
-        """
-        with self._sending:
-            if self._open is None:
-                raise BrokerAway("not connected to the broker")
-            yield self._open
 
     def _news_failed(self) -> None:
         """What followed from the news is half done: begin anew."""
@@ -180,8 +165,7 @@ class Session:
         self.link.established()
         self._arrivals.begin(self._connections, flags.session_present)
         client.send_again()
-        with self._sending:
-            self._open = (client, self._connections)
+        self.open.put(client, self._connections)
         protocol = "3.1.1" if self._old_protocol else "5"
         self._messenger.post(
             self._news.on_connected,
@@ -201,8 +185,7 @@ class Session:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        with self._sending:
-            self._open = None
+        self.open.clear()
         if flags.is_disconnect_packet_from_server:
             self._lost_because = f"the broker closed the connection: {reason}"
             if reason.value == SESSION_TAKEN_OVER:
@@ -252,8 +235,8 @@ class Session:
         client.disconnect(properties=properties)
 
     def _ended(self, failure: str) -> float:
-        with self._sending:
-            was_open, self._open = self._answered and not failure, None
+        self.open.clear()
+        was_open = self._answered and not failure
         if self._lost_because == STARTING_CLEAN:
             return 0.0
         if self._settings.protocol == "auto" and not failure and not self._connections:
