@@ -7,6 +7,8 @@ worth it, is said in docs/decisions/0024-answers-in-one-piece.md.
 
 from __future__ import annotations
 
+import itertools
+import secrets
 from collections.abc import Callable
 from email.utils import formatdate
 
@@ -32,6 +34,21 @@ class HttpDate:
         if second != self._second:
             self._second, self._text = second, formatdate(second, usegmt=True)
         return self._text
+
+
+class RequestIds:
+    """Names for requests that brought none. Lives on the event loop.
+
+    No two are alike, also of two starts; nobody need not be able to guess them.
+    """
+
+    def __init__(self) -> None:
+        self._start = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
+
+    def __call__(self) -> str:
+        """Return the next one: sixteen characters, at least."""
+        return f"{self._start}{next(self._numbers):08x}"
 
 
 class AnswerInOnePiece(tornado.web.RequestHandler):

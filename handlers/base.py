@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import re
-import secrets
 from collections.abc import Awaitable, Iterable
 from typing import Any
 
@@ -84,7 +83,8 @@ class Handler(AnswerInOnePiece):
         """Find out who calls, count the call, and see whether it may do this."""
         shown = None
         if scope != "public":
-            shown = self.gate.admit_caller(self.request.headers, self.query_names(), self.address)
+            names = self.query_names() if self.gate.key_required else ()
+            shown = self.gate.admit_caller(self.request.headers, names, self.address)
         self.count(1, shown)
         self.caller = shown or NOBODY
         self.caller = self.gate.require(shown, scope)
@@ -133,7 +133,11 @@ class Handler(AnswerInOnePiece):
         """Headers of every answer, errors included."""
         if not self.request_id:  # asked for again when an error is written: it stays the same
             given = self.request.headers.get("X-Request-Id", "")
-            self.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+            self.request_id = (
+                given
+                if given and _REQUEST_ID.fullmatch(given)
+                else self.application.settings["request_ids"]()
+            )
         headers = self._headers
         headers["Content-Type"] = JSON
         headers["X-Request-Id"] = self.request_id

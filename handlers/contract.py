@@ -9,22 +9,22 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
 import jsonschema
 
 from handlers.conformity import Check, quick_yes
-from handlers.fault_sentences import MAX_FAULTS, faults_of, sentence
-from handlers.parsing import InvalidMoment, parse_json, parse_moment, parse_query
+from handlers.fault_sentences import MAX_FAULTS, faults_of
+from handlers.parsing import InvalidMoment, parse_json, parse_moment
 from handlers.problems import Fault, unprocessable
+from handlers.queries import Queries
 from store.message import InvalidPayload, decode_base64
 from store.selection import InvalidPosition, parse_position
 from store.topics import InvalidTopic, check_filter, check_name, check_publish_name, check_text
 
 METHODS = ("get", "post", "put", "patch", "delete")
-_INTEGER = re.compile(r"-?\d{1,18}")
 
 # Formats that the document names and this program knows: each raises its own sentence.
 _FORMATS: dict[str, tuple[Callable[[str], object], type[Exception]]] = {
@@ -54,7 +54,7 @@ class _Compiled(NamedTuple):
 
 
 class Contract:
-    """The compiled document. Immutable; made once at the start."""
+    """The compiled document. Made once at the start; lives on the event loop."""
 
     def __init__(self, document: dict[str, Any], version: str, root_path: str = "") -> None:
         self.document = {**document, "info": {**document["info"], "version": version}}
@@ -72,8 +72,7 @@ class Contract:
         for name, (check, error) in _FORMATS.items():
             self._formats.checks(name, raises=error)(_as_format(check))
         self._bodies: dict[tuple[str, str], _Compiled] = {}
-        self._parameters: dict[tuple[str, str], dict[str, tuple[dict[str, Any], Any]]] = {}
-        self._required: dict[tuple[str, str], set[str]] = {}
+        self._queries: dict[tuple[str, str], Queries] = {}
         self._methods: dict[str, Sequence[str]] = {}
         self._schemas = {
             name: self._compiled(schema)
@@ -100,8 +99,7 @@ class Contract:
                 parameters[parameter["name"]] = (schema, self._validator(schema))
                 if parameter.get("required"):
                     required.add(parameter["name"])
-        self._parameters[path, method] = parameters
-        self._required[path, method] = required
+        self._queries[path, method] = Queries(parameters, required)
 
     def _resolve(self, node: dict[str, Any]) -> dict[str, Any]:
         while "$ref" in node:
@@ -155,40 +153,7 @@ class Contract:
 
     def query(self, path: str, method: str, query: str) -> dict[str, Any]:
         """Parse and check a query; defaults filled in. A Problem 422 names every fault."""
-        parameters = self._parameters[path, method.lower()]
-        given: dict[str, list[str]] = {}
-        faults: list[Fault] = []
-        for name, text in parse_query(query):
-            if name in parameters:
-                given.setdefault(name, []).append(text)
-            else:
-                known = ", ".join(sorted(parameters)) or "none"
-                faults.append(Fault(name, f"is not a parameter here; known are: {known}"))
-        values: dict[str, Any] = {
-            name: schema["default"]
-            for name, (schema, _) in parameters.items()
-            if "default" in schema
-        }
-        for name, texts in given.items():
-            schema, validator = parameters[name]
-            if schema["type"] != "array" and len(texts) > 1:
-                faults.append(Fault(name, "may be given only once"))
-                continue
-            value = (
-                [_typed(text, schema["items"]) for text in texts]
-                if schema["type"] == "array"
-                else _typed(texts[0], schema)
-            )
-            errors = list(validator.iter_errors(value))
-            faults += [Fault(name, sentence(error)) for error in errors]
-            values[name] = value
-        faults += [
-            Fault(name, "is required")
-            for name in sorted(self._required[path, method.lower()] - given.keys())
-        ]
-        if faults:
-            raise unprocessable(faults)
-        return values
+        return self._queries[path, method.lower()].values(query)
 
     def check_text(self, where: str, text: str, format_name: str) -> str:
         """Check a part of the path against a format; a Problem 422 says what is wrong."""
@@ -235,18 +200,3 @@ def _as_format(check: Callable[[str], object]) -> Callable[[object], bool]:
         return True
 
     return conforms
-
-
-def _typed(text: str, schema: Mapping[str, Any]) -> Any:
-    """Return the text as the type the schema asks for, or as it is: then validation fails."""
-    kind = schema.get("type")
-    if kind == "integer" and _INTEGER.fullmatch(text):
-        return int(text)
-    if kind == "boolean" and text in ("true", "false"):
-        return text == "true"
-    if kind == "number":
-        try:
-            return float(text)
-        except ValueError:
-            return text
-    return text

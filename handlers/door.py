@@ -61,6 +61,8 @@ class Connection(tornado.iostream.IOStream):
     """One connection, which takes a place in the lobby until it is closed."""
 
     address = ""
+    is_plain = True
+    """Whether its socket takes bytes as they are."""
     problem = MALFORMED
     """What is said to the caller when Tornado refuses the request."""
     is_detached = False
@@ -89,8 +91,24 @@ class Connection(tornado.iostream.IOStream):
         self.close()
 
     def write(self, data: bytes | memoryview) -> asyncio.Future[None]:
-        """Write; a refusal of Tornado's gets its problem document."""
-        return super().write(refusal(self.problem) if data == BARE_400 else data)
+        """Write; a refusal of Tornado's gets its problem document.
+
+        What the system takes at once goes past the stream, which would copy it into a buffer and
+        have the loop call something, for each answer.
+        """
+        if data == BARE_400:
+            data = refusal(self.problem)
+        if not self.is_plain or self.writing() or self.closed() or not data:
+            return super().write(data)
+        try:
+            sent = self.socket.send(data)
+        except OSError:
+            sent = 0  # nothing leaves now, or never again: the stream finds out which
+        if sent < len(data):
+            return super().write(memoryview(data)[sent:] if sent else data)
+        done: asyncio.Future[None] = self.io_loop.asyncio_loop.create_future()  # type: ignore[attr-defined]
+        done.set_result(None)
+        return done
 
     def close_fd(self) -> None:
         """Close the socket, and say so, once."""
@@ -101,6 +119,8 @@ class Connection(tornado.iostream.IOStream):
 
 class TlsConnection(Connection, tornado.iostream.SSLIOStream):
     """The same over TLS."""
+
+    is_plain = False
 
 
 class Request(tornado.httputil.HTTPMessageDelegate):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import tornado.httputil
@@ -94,6 +94,63 @@ class PromptRequest(tornado.httputil.HTTPMessageDelegate):
         self._parts.clear()
 
 
+class LeanRequest(tornado.httputil.HTTPServerRequest):
+    """A request whose query is left as it is: Tornado would take it apart into arguments, copy
+    these, and refuse too many of them in its own words; ours are read by the contract."""
+
+    def __init__(self, start_line: tornado.httputil.RequestStartLine, **others: Any) -> None:
+        path, _, query = start_line.path.partition("?")
+        super().__init__(start_line=start_line._replace(path=path), **others)
+        self.uri, self.query = start_line.path, query
+
+
+class Arriving(tornado.httputil.HTTPMessageDelegate):
+    """A request on its way in, passed on to whom it is for once its head is there."""
+
+    def __init__(
+        self,
+        application: tornado.web.Application,
+        server_connection: object,
+        connection: tornado.httputil.HTTPConnection,
+    ) -> None:
+        self._application = application
+        self._server_connection = server_connection
+        self._connection = connection
+        self._then: tornado.httputil.HTTPMessageDelegate | None = None
+
+    def headers_received(
+        self,
+        start_line: tornado.httputil.RequestStartLine | tornado.httputil.ResponseStartLine,
+        headers: tornado.httputil.HTTPHeaders,
+    ) -> Awaitable[None] | None:
+        """Find out who answers; from here on it is told all else."""
+        assert isinstance(start_line, tornado.httputil.RequestStartLine)
+        request = LeanRequest(
+            start_line,
+            connection=self._connection,
+            server_connection=self._server_connection,
+            headers=headers,
+        )
+        then: tornado.httputil.HTTPMessageDelegate = self._application.find_handler(request)
+        self._then = then
+        return then.headers_received(start_line, headers)
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        """Pass on a part of the body."""
+        assert self._then is not None
+        return self._then.data_received(chunk)
+
+    def finish(self) -> None:
+        """Pass on that it is whole."""
+        assert self._then is not None
+        self._then.finish()
+
+    def on_connection_close(self) -> None:
+        """It will never be whole."""
+        if self._then is not None:
+            self._then.on_connection_close()
+
+
 class PromptApplication(tornado.web.Application):
     """Tornado's application, which leaves requests to prompt handlers to those.
 
@@ -104,6 +161,12 @@ class PromptApplication(tornado.web.Application):
     def __init__(self, *args: Any, literal: Mapping[str, tuple[Any, Any]], **settings: Any) -> None:
         super().__init__(*args, **settings)
         self._literal = literal
+
+    def start_request(
+        self, server_conn: object, request_conn: tornado.httputil.HTTPConnection
+    ) -> tornado.httputil.HTTPMessageDelegate:
+        """Return what receives the next request of a connection."""
+        return Arriving(self, server_conn, request_conn)
 
     def find_handler(self, request: tornado.httputil.HTTPServerRequest, **kwargs: Any) -> Any:
         """Return what receives the request."""

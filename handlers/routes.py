@@ -34,7 +34,7 @@ from handlers import (
     topics,
     websocket,
 )
-from handlers.answers import HttpDate
+from handlers.answers import HttpDate, RequestIds
 from handlers.base import Handler, NotFound
 from handlers.conflation import CountingEncoder
 from handlers.contract import Contract, load_document
@@ -88,6 +88,7 @@ def make_application(
         default_handler_class=NotFound,
         default_handler_args={"path_template": "", **shared},
         date=HttpDate(state.now_us),
+        request_ids=RequestIds(),
         log_function=functools.partial(log_request, state.metrics),
         websocket_ping_interval=config.ws_heartbeat_interval,
         websocket_ping_timeout=config.ws_heartbeat_interval,

@@ -57,6 +57,8 @@ class Relay:
         with suppress(OSError):  # the client left, or nobody is behind us just now
             beginning = self.admit(client)
             if beginning is not None:
+                # What has left for a client arrives, also after a cut: that may not be all.
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._piece_bytes)
                 server = socket.create_connection(("127.0.0.1", self._behind))
                 with self._lock:
                     self._open += [client, server]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import re
 import time
 import weakref
 from collections.abc import AsyncIterator
@@ -17,7 +18,7 @@ import tornado.httpserver
 import tornado.netutil
 import tornado.web
 
-from handlers.answers import AnswerInOnePiece, HttpDate
+from handlers.answers import AnswerInOnePiece, HttpDate, RequestIds
 
 USUAL = "Host: a\r\n"
 KEPT = "Host: a\r\nConnection: Keep-Alive\r\n"
@@ -100,6 +101,14 @@ def test_a_date_is_that_of_rfc_9110() -> None:
         "Sun, 06 Nov 1994 08:49:37 GMT",
         "Sun, 06 Nov 1994 08:49:38 GMT",
     ]
+
+
+def test_no_two_requests_have_the_same_name() -> None:
+    """Nor those of two starts; each is one that a caller might send."""
+    one, another = RequestIds(), RequestIds()
+    names = [*(one() for _ in range(1_000)), *(another() for _ in range(1_000))]
+    assert len(set(names)) == 2_000
+    assert all(re.fullmatch(r"[0-9a-f]{16}", name) for name in names)
 
 
 def test_tornado_does_nothing_else() -> None:

@@ -41,6 +41,12 @@ def test_what_is_not_there_is_a_404(shared: ServiceProcess, method: str, path: s
     problem(send(shared, method, path), 404)
 
 
+def test_a_query_of_a_thousand_parameters_is_a_422(shared: ServiceProcess) -> None:
+    """Tornado would take the query apart first, and refuse so many in words of its own."""
+    assert faults(send(shared, "GET", "/messages?" + "&".join(["limit=1"] * 1_000))) == {"limit"}
+    assert faults(send(shared, "GET", "/health?" + "&".join(["x=1"] * 2_000))) == {"x"}
+
+
 def test_a_subscription_that_is_not_there_is_a_404(shared: ServiceProcess) -> None:
     """DELETE of a filter that is not held is a 404."""
     problem(send(shared, "DELETE", "/subscribe/not/held"), 404)
