@@ -16,9 +16,9 @@ from store.message import Message
 from store.minutes import HOUR_US, Minutes
 from store.purge import Purge
 
-# A step of retention is to take about so long, as messages wait for it: some 500 rows where the
+# A step of retention is to take about so long, as messages wait for it: some 400 rows where the
 # disk is quick. One that took longer than twice as long is followed by one of half the rows.
-STEP_S = 0.0015
+STEP_S = 0.001
 MIN_STEP_ROWS = 100
 
 
