@@ -65,11 +65,25 @@ class Running:
     process: subprocess.Popen[str] | None = None
 
 
+class SingleDrains(ServiceProcess):
+    """The service with each message a drain of its own (bench/single_drains.py)."""
+
+    script = "-m"
+
+    def __init__(self, directory: Path, **variables: str) -> None:
+        super().__init__(directory, "bench.single_drains", **variables)
+
+
 @contextmanager
-def service(directory: Path, broker_port: int, **settings: str) -> Iterator[Running]:
+def service(
+    directory: Path,
+    broker_port: int,
+    kind: type[ServiceProcess] = ServiceProcess,
+    **settings: str,
+) -> Iterator[Running]:
     """Our service, ready and subscribed to everything."""
     directory.mkdir(parents=True, exist_ok=True)
-    ours = ServiceProcess(directory, MQTT_BROKER_PORT=str(broker_port), **{**SETTINGS, **settings})
+    ours = kind(directory, MQTT_BROKER_PORT=str(broker_port), **{**SETTINGS, **settings})
     with measured_side():
         ours.start(ready=True)
     assert ours.process is not None
