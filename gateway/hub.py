@@ -99,6 +99,10 @@ class Hub:
         Returns what `pass_over` needs to know of this showing.
         """
         joined_by = self._joins
+        if not self._channels and not self._watchers:  # at full load that is worth a look
+            if messages:
+                self._count(messages)
+            return joined_by
         for part in _parts(messages):
             self._send(part)
             self._notice(part)
@@ -183,6 +187,10 @@ class Hub:
 
 def _parts(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
     """Cut what is shown at once into parts of about PART_BYTES, in order."""
+    if sum([len(message.payload) for message in messages]) <= PART_BYTES:  # nearly always
+        if messages:
+            yield messages
+        return
     begin = size = 0
     for index, message in enumerate(messages):
         if size >= PART_BYTES:

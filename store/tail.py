@@ -66,8 +66,12 @@ class Tail:
         if stored[0].id != self._newest_id + 1:  # it was not told of a commit
             self._messages, self._bytes = [], 0
             self._after_id = _ID(stored[0]) - 1
-        self._messages += stored
         self._newest_id = _ID(stored[-1])
+        if len(stored) > ROWS:  # all that was held goes, and what is first of these
+            self._messages, self._bytes = [], 0
+            self._after_id = _ID(stored[-ROWS]) - 1
+            stored = stored[-ROWS:]
+        self._messages += stored
         self._bytes += _bytes_of(stored)
         self._bound()
 
@@ -109,16 +113,14 @@ class Tail:
 
     def _shorten(self) -> None:
         """Keep the newest, within both bounds."""
-        keep, size = 0, 0
-        for message in islice(reversed(self._messages), ROWS):
-            size += _bytes_of((message,))
-            if size > MAX_BYTES:
-                break
-            keep += 1
-        gone = len(self._messages) - keep
+        newest = self._messages[-ROWS:]
+        size, first = _bytes_of(newest), 0
+        while size > MAX_BYTES:
+            size -= _bytes_of((newest[first],))
+            first += 1
+        gone = len(self._messages) - len(newest) + first
         self._after_id = _ID(self._messages[gone - 1])
-        del self._messages[:gone]
-        self._bytes = _bytes_of(self._messages)
+        self._messages, self._bytes = newest[first:], size
 
 
 def _find(
