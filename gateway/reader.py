@@ -118,13 +118,14 @@ class Reader:
 
     def send(self, frames: bytes) -> None:
         """Called by the hub with frames to write; a peer that does not read falls behind."""
-        if self.is_full:
-            self._hub.leave(self)
-            self._news = self._hub.news
-            self._metrics.fell_behind_total += 1
-            self._begin(self._hub.newest_id)  # all up to here was written
-        else:
-            self._transport.write(frames)
+        transport = self._transport
+        if transport.unsent_bytes <= self._max_unsent_bytes or self._feeding is not None:
+            transport.write(frames)
+            return
+        self._hub.leave(self)
+        self._news = self._hub.news
+        self._metrics.fell_behind_total += 1
+        self._begin(self._hub.newest_id)  # all up to here was written
 
     def give_up(self) -> None:
         """Called by the hub when it could not send: close the connection."""

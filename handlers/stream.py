@@ -40,55 +40,47 @@ class StreamTransport:
         # Else a frame waits until the one before it is acknowledged, which a peer that only reads
         # delays by up to 40 ms; frames are joined already where several leave at once.
         stream.set_nodelay(True)
-        self._unsent_bytes = 0
+        self.unsent_bytes = 0
+        """Bytes taken and not yet given to the system. Nobody else may change it."""
         self._sent: asyncio.Event | None = None
         """Made by who first waits: a reader that keeps up never does, and it has 0.7 kB."""
 
-    @property
-    def unsent_bytes(self) -> int:
-        """Bytes taken and not yet given to the system."""
-        return self._unsent_bytes
-
     def write(self, data: bytes) -> None:
         """Take the bytes; never blocks. A closed stream swallows them: its reader is ending."""
-        if not data or self._stream.closed():
+        stream = self._stream
+        if not data or stream.closed():
             return
-        sent = 0 if self._stream.writing() else self._sent_at_once(data)
-        if sent == len(data):
-            return
+        sent = 0
+        if self._is_plain and not stream.writing():
+            # Past the stream, which has nothing to send before it: with a buffer, a future and a
+            # callback a write costs half as much again, for each reader
+            # (docs/decisions/0005-frames-on-the-stream.md). TLS has a state of its own.
+            try:
+                sent = stream.socket.send(data)
+            except OSError:
+                pass  # nothing leaves now, or never again: the stream finds out which
+            if sent == len(data):
+                return
         future = self._stream.write(memoryview(data)[sent:] if sent else data)
         if future.done():
             future.exception()  # a stream that just closed; seen here so that nobody warns
         else:
             left = len(data) - sent
-            self._unsent_bytes += left
+            self.unsent_bytes += left
             future.add_done_callback(lambda done: self._left(done, left))
-
-    def _sent_at_once(self, data: bytes) -> int:
-        """Send past the stream, which has nothing to send before it; return how much left.
-
-        With a buffer, a future and a callback a write costs half as much again, for each reader
-        (docs/decisions/0005-frames-on-the-stream.md). TLS has a state of its own.
-        """
-        if not self._is_plain:
-            return 0
-        try:
-            return self._stream.socket.send(data)
-        except OSError:
-            return 0  # nothing leaves now, or never again: the stream finds out which
 
     def _left(self, done: asyncio.Future[None], size: int) -> None:
         if not done.cancelled():
             done.exception()
-        self._unsent_bytes -= size
-        if self._sent is not None and self._unsent_bytes <= LOW_WATER_BYTES:
+        self.unsent_bytes -= size
+        if self._sent is not None and self.unsent_bytes <= LOW_WATER_BYTES:
             self._sent.set()
 
     async def wait_until_sent(self) -> None:
         """Wait until little is left, or the stream is closed."""
         if self._sent is None:
             self._sent = asyncio.Event()
-        while self._unsent_bytes > LOW_WATER_BYTES and not self._stream.closed():
+        while self.unsent_bytes > LOW_WATER_BYTES and not self._stream.closed():
             self._sent.clear()
             await self._sent.wait()
 
