@@ -148,3 +148,10 @@ def shared(
     yield process
     process.kill()
     assert "Traceback" not in process.log(), process.log()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show why a test was tried twice: what fails now and then is not seen again so soon."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"first try of {report.nodeid} ({report.when})")
+        terminalreporter.write_line(report.longreprtext)
