@@ -28,6 +28,10 @@ RETRY_S = 0.5
 TICK_S = 0.001
 
 
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
 class Transport(Protocol):
     """Where a reader's bytes go."""
 
@@ -59,7 +63,7 @@ class Reader:
         encoder: Encoder,
         *,
         max_unsent_bytes: int,
-        on_end: Callable[[], None] = lambda: None,
+        on_end: Callable[[], None] | None = None,
     ) -> None:
         self._hub = hub
         self._history = history
@@ -68,7 +72,7 @@ class Reader:
         self._topics = topics
         self._encoder = encoder
         self._max_unsent_bytes = max_unsent_bytes
-        self._on_end = on_end
+        self._on_end = on_end or _nothing
         self._position = 0
         self._has_begun = False
         self._news = hub.news
@@ -129,12 +133,14 @@ class Reader:
 
     def give_up(self) -> None:
         """Called by the hub when it could not send: close the connection."""
+        end = self._on_end
         self.close()
-        self._on_end()
+        end()
 
     def close(self) -> None:
         """End it. Safe to repeat."""
         self._closed = True
+        self._on_end = _nothing  # who made us is let go, and its memory with it, without the GC
         self._hub.leave(self)
         if self._feeding is not None:
             self._feeding.cancel()

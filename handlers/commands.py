@@ -55,17 +55,24 @@ class Commands:
             socket.gate.require(socket.caller, scope)
             frame |= {"ok": True, "status": 200, "data": await self._do(action, command)}
         except Exception as error:
-            answer = to_problem(error)
-            if answer is None:
-                socket.metrics.failures.caught(
-                    "command", f"a command failed: {action} id={socket.request_id}"
-                )
-                answer = Problem(500, "this is our fault; the log has the details")
-            frame |= {"ok": False, "status": answer.status, "detail": answer.detail}
-            self._audit(action, command, str(answer.status))
+            # The Problem itself is not kept here: with its traceback it would refer to this call,
+            # and all that was found wrong would wait for the GC.
+            status, detail = self._refusal(action, error)
+            frame |= {"ok": False, "status": status, "detail": detail}
+            self._audit(action, command, str(status))
         else:
             self._audit(action, command, "done")
         return frame
+
+    def _refusal(self, action: str, error: Exception) -> tuple[int, str]:
+        """Return the status and the sentence that answer a command which failed."""
+        problem = to_problem(error)
+        if problem is not None:
+            return problem.status, problem.detail
+        self._socket.metrics.failures.caught(
+            "command", f"a command failed: {action} id={self._socket.request_id}"
+        )
+        return 500, "this is our fault; the log has the details"
 
     async def _do(self, action: str, command: dict[str, Any]) -> dict[str, Any]:
         caller = self._socket.caller

@@ -127,6 +127,7 @@ class Events(StreamHandler):
         try:
             await self.flush()
             self._stream = stream = self.detach()
+            self.ui = None  # type: ignore[assignment]  # it refers to us; `finish` is never called
         except tornado.iostream.StreamClosedError:
             self.audience.release(self)
             return  # it hung up in this very moment: nobody is there to be told

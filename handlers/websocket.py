@@ -194,4 +194,5 @@ class LiveSocket(StreamHandler, tornado.websocket.WebSocketHandler):
         self.audience.anteroom.leave(self)
         if self._awaited_key is not None:
             self._awaited_key.cancel()
+        self._commands = None  # they refer to us, which only the GC would undo
         self.end_reader()
