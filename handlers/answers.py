@@ -39,7 +39,8 @@ class HttpDate:
 class RequestIds:
     """Names for requests that brought none. Lives on the event loop.
 
-    No two are alike, also of two starts; nobody need not be able to guess them.
+    No two are alike, also of two starts. They are no secret: who sees two of them knows how many
+    requests came in between.
     """
 
     def __init__(self) -> None:

@@ -22,6 +22,9 @@ _EPOCH_SECONDS = re.compile(r"\d{1,11}(\.\d{1,6})?")
 _LONE_PLUS = re.compile(r"(?:^|(?<=/))\+(?=/|$)")
 _CREDENTIALS = re.compile(r"//[^/]*@")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# A query may have so many: to read thousands of nothing, and to say of each that it is not known,
+# would take longer than what they cost to send.
+MAX_PARAMETERS = 1_000
 # Parameters in which an unescaped plus may mean itself: a wildcard, or part of a time zone.
 TOPIC_PARAMETERS = ("topic", "prefix")
 TIME_PARAMETERS = ("since", "until")
@@ -81,6 +84,8 @@ _DECODER = json.JSONDecoder(
 
 def parse_query(query: str) -> list[tuple[str, str]]:
     """Split a query into (name, value) pairs, in order; a Problem 422 names what is not UTF-8."""
+    if query.count("&") >= MAX_PARAMETERS:
+        raise unprocessable([Fault("", f"has more than {MAX_PARAMETERS:,} parameters")])
     pairs = []
     for part in query.split("&") if query else ():
         name, _, value = part.partition("=")

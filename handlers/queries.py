@@ -10,12 +10,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from handlers.fault_sentences import sentence
+from handlers.fault_sentences import MAX_FAULTS, sentence
 from handlers.parsing import parse_query
 from handlers.problems import Fault, unprocessable
 
 # Programs ask the same again and again. So many queries that were right are remembered, of so many
-# characters, before the memory starts afresh: a tenth of a megabyte for an operation at most.
+# characters, before the memory starts afresh: 0.3 MB for an operation at most.
 MEMORY = 100
 MEMORY_LENGTH = 300
 # A ticket is for one use: neither worth remembering nor to lie about.
@@ -54,11 +54,11 @@ class Queries:
         parameters = self._parameters
         given: dict[str, list[str]] = {}
         faults: list[Fault] = []
+        known = ", ".join(sorted(parameters)) or "none"
         for name, text in parse_query(query):
             if name in parameters:
                 given.setdefault(name, []).append(text)
-            else:
-                known = ", ".join(sorted(parameters)) or "none"
+            elif len(faults) < MAX_FAULTS:
                 faults.append(Fault(name, f"is not a parameter here; known are: {known}"))
         values: dict[str, Any] = {
             name: schema["default"]
@@ -79,7 +79,7 @@ class Queries:
             values[name] = value
         faults += [Fault(name, "is required") for name in sorted(self._required - given.keys())]
         if faults:
-            raise unprocessable(faults)
+            raise unprocessable(faults[:MAX_FAULTS])
         return values
 
 

@@ -54,7 +54,7 @@ BROKEN_OFF_DELAY_S = 1.0
 class Session:
     """The connections to the broker, one after the other, on a thread of their own.
 
-    `link` and `open` belong to the event loop; everything below them to the thread.
+    `link` belongs to the event loop, `open` to both; everything below them to the thread.
     """
 
     def __init__(
