@@ -82,7 +82,7 @@ def draw(curves: dict[str, Curve], took: dict[str, Curve], when: str) -> None:
     for panel, name, scale in panels:
         panel.plot(*zip(*curves[name], strict=True), marker="o", color="#2a6f97")
         panel.set(xlabel=name, ylabel="messages stored a second", xscale=scale)
-        panel.set_ylim(bottom=0)
+        panel.set_ylim(0, 1.1 * panel.get_ylim()[1])
     for name, curve in took.items():
         d.plot(*zip(*curve, strict=True), marker=".", label=name)
     d.set(xlabel="stored messages", ylabel="ms an answer", yscale="log")
