@@ -9,6 +9,7 @@ import pytest
 
 from tests.guarded.asking import Launch, write_keys
 from tests.guarded.authorised import service_with_secrets
+from tests.guarded.hostile import service_under_attack
 from tests.guarded.keyed import ROOT_KEY, settings
 from tests.mosquitto import EmbeddedStandIn, Mosquitto
 from tests.service_process import ServiceProcess
@@ -42,4 +43,11 @@ def keyed(launch: Launch, keys_file: Path) -> ServiceProcess:
 def secretive(launch: Launch) -> Iterator[ServiceProcess]:
     """One service with keys of every kind, and topics that not all of them may see."""
     with service_with_secrets(launch) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def attacked(launch: Launch) -> Iterator[ServiceProcess]:
+    """One service for all hostile input of a module, which it must bear without a trace."""
+    with service_under_attack(launch) as started:
         yield started
